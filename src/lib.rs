@@ -1,5 +1,7 @@
 //! The rooms of the worker, lowest floor first.
 //!
 //! - [`clock`]: the one source of "now".
+//! - [`store`]: where jobs wait: the ports and their drivers.
 
 pub mod clock;
+pub mod store;
