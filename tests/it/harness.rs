@@ -1,12 +1,15 @@
 //! The harness keeps its own promises.
 
+mod laravel;
+
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
 use harness::{
-    DEADLINE, Daemon, RedisOptions, RedisServer, Running, Scratch, Signal, SqliteDatabase, env_var, poll,
-    shared_redis, wait_until,
+    DEADLINE, Daemon, HttpStandIn, RedisOptions, RedisServer, Reply, Running, Scratch, Signal,
+    SqliteDatabase, env_var, poll, shared_redis, wait_until,
 };
 
 fn listens(port: u16) -> bool {
@@ -150,4 +153,41 @@ fn a_killed_test_process_leaves_nothing() {
 #[test]
 fn a_wait_has_a_deadline() {
     assert_eq!(poll(Duration::from_millis(5), || None::<()>), None);
+}
+
+fn ask(url: &str, body: &str) -> String {
+    let address = url.trim_start_matches("http://");
+    let (address, path) = address.split_once('/').expect("the URL has a path");
+    let mut stream = TcpStream::connect(address).expect("the stand-in listens");
+    write!(
+        stream,
+        "POST /{path} HTTP/1.1\r\nX-Test: 1\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("the stand-in reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the stand-in answers");
+    answer
+}
+
+#[test]
+fn an_http_server_answers_as_told_and_remembers() {
+    let server = HttpStandIn::start([
+        Reply::status(503).header("Retry-After", "7"),
+        Reply::status(200).body("done").after(Duration::from_millis(20)),
+    ]);
+    let url = server.url("/hook?x=1");
+    assert!(ask(&url, "{}").contains("Retry-After: 7\r\n"));
+    assert!(ask(&url, "[1]").starts_with("HTTP/1.1 200 "));
+    assert!(
+        ask(&url, "").ends_with("\r\n\r\ndone"),
+        "the last answer is repeated"
+    );
+    let requests = server.wait_for(3);
+    assert_eq!(
+        (requests[1].method.as_str(), requests[1].path.as_str()),
+        ("POST", "/hook?x=1")
+    );
+    assert_eq!(requests[1].header("x-test"), Some("1"));
+    assert_eq!(requests[1].json(), serde_json::json!([1]));
 }

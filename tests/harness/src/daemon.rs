@@ -13,12 +13,13 @@ use crate::process::{Output, Running, run_to_end};
 /// It starts in an empty directory, with no variable of the test's own environment but `PATH`, and with
 /// `HOME` inside the scratch directory, so that no `.env` and no configuration of the machine reaches it.
 ///
-/// ```ignore
-/// let mut worker = Daemon::new(env!("CARGO_BIN_EXE_worker"))
-///     .args(["run", "--queue", "einvoice"])
-///     .envs(redis.env())
-///     .spawn();
-/// worker.wait_for_line("Ready", DEADLINE);
+/// ```no_run
+/// use harness::{DEADLINE, Daemon, RedisOptions, RedisServer, Signal};
+///
+/// let server = RedisServer::start(RedisOptions::default());
+/// let worker = Daemon::new("target/debug/worker").args(["run", "--queue", "einvoice"]).envs(server.redis().env());
+/// let mut worker = worker.spawn();
+/// worker.wait_for_line("einvoice", DEADLINE);
 /// worker.signal(Signal::Term);
 /// assert_eq!(worker.wait_exit(DEADLINE), 0);
 /// ```

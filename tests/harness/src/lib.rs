@@ -5,6 +5,8 @@
 //! - [`daemon`]: the built binary, driven as a user drives it.
 //! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
 //! - [`sqlite`], [`rows`]: a private SQLite database with Laravel's tables.
+//! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
+//! - [`http_stand_in`]: an HTTP server that answers as it is told.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
 //!
 //! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
@@ -21,6 +23,9 @@
 )]
 
 pub mod daemon;
+pub mod http_stand_in;
+pub mod journal;
+pub mod laravel;
 pub mod ports;
 pub mod process;
 pub mod redis_client;
@@ -34,6 +39,9 @@ mod signals;
 mod watchdog;
 
 pub use daemon::Daemon;
+pub use http_stand_in::{HttpStandIn, Reply, Request};
+pub use journal::{Journal, Record};
+pub use laravel::Laravel;
 pub use process::{Output, Running, Signal, Stream, run_to_end};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};
 pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
