@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use crate::Scratch;
-use crate::process::{Output, Running, run_to_end};
+use crate::command::{Output, run_to_end};
+use crate::process::Running;
 
 /// How to start the binary: arguments, environment, directory.
 ///

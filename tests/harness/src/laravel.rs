@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::process::{Output, Running, run_to_end};
+use crate::command::{Output, run_to_end};
+use crate::process::Running;
 use crate::{Journal, Scratch};
 
 /// The application key of all tests: the bytes 0 to 31.

@@ -1,7 +1,7 @@
 //! What the tests stand on: private servers, a real Laravel application, and drivers for processes.
 //!
 //! - [`wait`]: the one place where a test waits.
-//! - [`process`]: child processes that never outlive the test, and their output.
+//! - [`process`], [`command`]: child processes that never outlive the test, and their output.
 //! - [`daemon`]: the built binary, driven as a user drives it.
 //! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
 //! - [`sqlite`], [`rows`]: a private SQLite database with Laravel's tables.
@@ -22,6 +22,7 @@
     reason = "test support: what goes wrong here ends the test with a message"
 )]
 
+pub mod command;
 pub mod daemon;
 pub mod http_stand_in;
 pub mod journal;
@@ -38,11 +39,12 @@ pub mod wait;
 mod signals;
 mod watchdog;
 
+pub use command::{Output, run_to_end};
 pub use daemon::Daemon;
 pub use http_stand_in::{HttpStandIn, Reply, Request};
 pub use journal::{Journal, Record};
 pub use laravel::Laravel;
-pub use process::{Output, Running, Signal, Stream, run_to_end};
+pub use process::{Running, Signal, Stream};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};
 pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
 pub use rows::{FailedRow, JobRow};
