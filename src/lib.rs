@@ -2,8 +2,20 @@
 //!
 //! - [`clock`]: the one source of "now".
 //! - [`wire`]: Laravel's bytes, read and written; pure.
+//! - [`telemetry`]: how the process writes its log.
 //! - [`store`]: where jobs wait: the ports and their drivers.
+//! - [`runner`]: who runs a job.
+//! - [`runtime`]: reserve, run under a limit, decide, settle.
+//! - [`failed`]: failed jobs, for the person who looks after them.
+//! - [`control`]: who asks the worker to stop, pause or go on.
+//! - [`exit`]: how the process ends.
 
 pub mod clock;
+pub mod control;
+pub mod exit;
+pub mod failed;
+pub mod runner;
+pub mod runtime;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -1,0 +1,183 @@
+//! The parts that all lanes of a process share.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::hold::Holds;
+use super::report::Reporter;
+use super::settle::Settler;
+use super::state::State;
+use super::unknown::Unknowns;
+use crate::clock::Clock;
+use crate::runner::Runner;
+use crate::store::port::{Cache, Queue};
+
+/// What to do with jobs of classes that no runner knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnUnknown {
+    /// Put them off uncounted, so that another worker gets them.
+    #[default]
+    Release,
+    /// Fail them.
+    Fail,
+}
+
+/// How a process runs jobs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The connection's name, as failed jobs record it.
+    pub connection: String,
+    /// How long a reservation stands without renewal; at least 3 s.
+    pub lease: Duration,
+    /// What to do with unknown classes.
+    pub on_unknown: OnUnknown,
+    /// A pause of each slot after a job.
+    pub rest: Duration,
+    /// The longest time between two looks at an empty queue that does not wake us.
+    pub sleep: Duration,
+    /// Stop after this many jobs.
+    pub max_jobs: Option<u64>,
+    /// Stop when nothing was there for this long; zero for at once.
+    pub stop_when_empty_for: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connection: "redis".to_owned(),
+            lease: Duration::from_secs(60),
+            on_unknown: OnUnknown::Release,
+            rest: Duration::ZERO,
+            sleep: Duration::from_secs(3),
+            max_jobs: None,
+            stop_when_empty_for: None,
+        }
+    }
+}
+
+/// Everything that lanes share.
+#[derive(Debug)]
+pub struct Engine {
+    /// How jobs are run.
+    pub options: Options,
+    /// Where jobs come from.
+    pub queue: Arc<dyn Queue>,
+    /// Where counters of `maxExceptions` are kept, when there is a readable cache.
+    pub cache: Option<Arc<dyn Cache>>,
+    /// Who runs jobs.
+    pub runner: Arc<dyn Runner>,
+    /// How further jobs are dispatched.
+    pub dispatcher: Arc<dyn worker_jobs::Dispatcher>,
+    /// Who hears of attempts.
+    pub reporter: Arc<dyn Reporter>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Running, paused, draining.
+    pub state: State,
+    /// The jobs in our hands.
+    pub holds: Arc<Holds>,
+    /// Who writes verdicts.
+    pub settler: Settler,
+    /// Classes that no runner knows.
+    pub unknowns: Unknowns,
+    /// How many jobs may still be started.
+    pub budget: Budget,
+    /// What keeps the worker from being ready.
+    pub troubles: Arc<Troubles>,
+}
+
+/// How many jobs may still be started, of the `max_jobs` asked for.
+#[derive(Debug)]
+pub struct Budget(Option<AtomicI64>);
+
+impl Budget {
+    /// A budget of `max_jobs`, or none.
+    #[must_use]
+    pub fn new(max_jobs: Option<u64>) -> Self {
+        Self(max_jobs.map(|jobs| AtomicI64::new(i64::try_from(jobs).unwrap_or(i64::MAX))))
+    }
+
+    /// Takes up to `wanted` from the budget.
+    pub fn take(&self, wanted: usize) -> usize {
+        let Some(left) = &self.0 else { return wanted };
+        let asked = i64::try_from(wanted).unwrap_or(i64::MAX);
+        let before = left
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+                Some(left - asked.min(left))
+            })
+            .unwrap_or(0);
+        usize::try_from(asked.min(before)).unwrap_or(0)
+    }
+
+    /// Puts back what was not used.
+    pub fn put_back(&self, unused: usize) {
+        if let Some(left) = &self.0 {
+            left.fetch_add(i64::try_from(unused).unwrap_or(0), Ordering::AcqRel);
+        }
+    }
+
+    /// Whether nothing is left.
+    pub fn is_spent(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|left| left.load(Ordering::Acquire) <= 0)
+    }
+}
+
+/// What is wrong now, by subject; readiness and `status` tell it, the log tells changes.
+#[derive(Debug, Default)]
+pub struct Troubles(Mutex<std::collections::BTreeMap<String, String>>);
+
+impl Troubles {
+    /// Something is wrong. Returns whether this is news.
+    pub fn set(&self, subject: &str, what: impl Into<String>) -> bool {
+        self.lock().insert(subject.to_owned(), what.into()).is_none()
+    }
+
+    /// It is right again. Returns whether this is news.
+    pub fn clear(&self, subject: &str) -> bool {
+        self.lock().remove(subject).is_some()
+    }
+
+    /// All that is wrong, as `subject: what`.
+    #[must_use]
+    pub fn list(&self) -> Vec<String> {
+        self.lock()
+            .iter()
+            .map(|(subject, what)| format!("{subject}: {what}"))
+            .collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<String, String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_never_overdrawn() {
+        let budget = Budget::new(Some(5));
+        assert_eq!(budget.take(3), 3);
+        assert_eq!(budget.take(3), 2);
+        assert!(budget.is_spent());
+        assert_eq!(budget.take(3), 0);
+        budget.put_back(1);
+        assert_eq!(budget.take(9), 1);
+        assert_eq!(Budget::new(None).take(7), 7);
+        assert!(!Budget::new(None).is_spent());
+    }
+
+    #[test]
+    fn troubles_are_news_once() {
+        let troubles = Troubles::default();
+        assert!(troubles.set("store", "it does not answer"));
+        assert!(!troubles.set("store", "it still does not"));
+        assert_eq!(troubles.list(), ["store: it still does not"]);
+        assert!(troubles.clear("store"));
+        assert!(!troubles.clear("store"));
+    }
+}
