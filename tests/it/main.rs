@@ -1,1 +1,3 @@
-//! it
+//! The integration tests: one binary, one module per behaviour.
+
+mod wire;
