@@ -1,0 +1,49 @@
+//! The worker's own settings, `WORKER_*`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What the worker does, apart from what Laravel's variables say.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Worker {
+    /// How long a reservation lasts unless renewed (`WORKER_LEASE`), 3 s to 1 day, default 60 s.
+    pub lease: Duration,
+    /// How long a stop waits for running jobs (`WORKER_DRAIN`, `--drain`), default 600 s.
+    pub drain: Duration,
+    /// How long the start waits for its store (`WORKER_START_WAIT`), default 120 s.
+    pub start_wait: Duration,
+    /// Jobs at a time per lane (`WORKER_CONCURRENCY`, `--concurrency`), 1 to 10,000, default 10. Already applied to
+    /// [`super::QueueSettings::concurrency`]; here for lanes of several queues and queues without settings.
+    pub concurrency: usize,
+    /// Caps every time limit, also that of a payload (`WORKER_MAX_TIMEOUT`); none by default.
+    pub max_timeout: Option<Duration>,
+    /// What becomes of a job of a class that no runner knows (`WORKER_ON_UNKNOWN`, `--on-unknown`).
+    pub on_unknown: OnUnknown,
+    /// The longest wait between two looks at an idle store that cannot wake us (`WORKER_SLEEP`, `--sleep`); fractions
+    /// allowed, default 3 s.
+    pub sleep: Duration,
+    /// Form of the log lines (`WORKER_LOG_FORMAT`).
+    pub log_format: LogFormat,
+    /// The file of the per-queue tables that was read (`WORKER_CONFIG`, else `worker.toml` if it is there).
+    pub config_file: Option<PathBuf>,
+}
+
+/// What becomes of a job of an unknown class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It is released with its attempt refunded. The default.
+    Release,
+    /// It fails.
+    Fail,
+}
+
+/// Form of the log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Human on a terminal, JSON otherwise. The default.
+    Auto,
+    /// Sentences with colours.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
