@@ -10,6 +10,7 @@
 mod app;
 mod cache;
 mod database;
+pub mod dotenv;
 mod env;
 mod failed;
 mod lanes;
