@@ -12,24 +12,39 @@ mod cache;
 mod database;
 pub mod dotenv;
 mod env;
+mod explain;
 mod failed;
+mod files;
 mod lanes;
+mod load;
 mod queue;
+mod reader;
 mod redis;
 mod report;
 mod secret;
+mod slug;
+#[cfg(test)]
+mod testing;
+mod toml;
+mod units;
+mod url;
+mod vars;
 mod worker;
 
 pub use self::app::App;
 pub use self::cache::CacheStore;
 pub use self::database::{Database, Databases, Flavour, MysqlTls, SslMode};
 pub use self::env::{Env, ProcessEnv};
+pub use self::explain::{Effective, Origin, Sources};
 pub use self::failed::FailedStore;
+pub use self::files::{Files, TextFile};
 pub use self::lanes::QueueSettings;
+pub use self::load::{Inputs, Loaded};
 pub use self::queue::{QueueConnection, QueueKind};
 pub use self::redis::{Address, PrefixSource, Redis};
 pub use self::report::{Problem, Problems, Warning};
 pub use self::secret::Secret;
+pub use self::vars::{QUEUE_FLAGS, VARIABLES, Variable};
 pub use self::worker::{LogFormat, OnUnknown, Worker};
 
 use std::net::SocketAddr;
@@ -56,4 +71,6 @@ pub struct Config {
     pub queues: Vec<QueueSettings>,
     /// Where health and metrics are served (`WORKER_HTTP`), never by default.
     pub http: Option<SocketAddr>,
+    connections: queue::Connections,
+    unnamed: QueueSettings,
 }

@@ -1,8 +1,13 @@
 //! The application's SQL connections.
 
+mod read;
+mod source;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::reader::Reader;
+use super::vars::Variable;
 use super::{Problem, Secret};
 
 /// One SQL database and how to reach it.
@@ -126,10 +131,25 @@ impl Databases {
             Some(Ok(database)) => Ok(database),
             Some(Err(problem)) => Err(problem.clone()),
             None => Err(Problem::new(
-                "DB_CONNECTION",
-                "not a connection the worker knows",
+                format!("SQL connection {name}"),
+                "is not configured",
                 "sqlite, mysql, mariadb, pgsql",
             )),
+        }
+    }
+
+    /// The connection that `var` names, else the default one.
+    pub(super) fn named(&self, reader: &mut Reader<'_>, var: &'static Variable) -> Result<Database, Problem> {
+        match reader.text(var) {
+            Some(name) => {
+                self.get(&name)
+                    .cloned()
+                    .map_err(|problem| match self.by_name.contains_key(&name) {
+                        true => problem,
+                        false => Problem::new(var.name, "is not a connection the worker knows", var.form),
+                    })
+            }
+            None => self.default().cloned(),
         }
     }
 }

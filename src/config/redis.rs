@@ -1,5 +1,9 @@
 //! The Redis server and the application's connections to it.
 
+mod read;
+
+pub(super) use self::read::{Connection, connection, is_host};
+
 use std::path::PathBuf;
 
 use super::Secret;
