@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the one source of "now".
 //! - [`wire`]: Laravel's bytes, read and written; pure.
+//! - [`config`]: the settings of the process, from flags, environment, `.env` and `worker.toml`.
 //! - [`telemetry`]: how the process writes its log.
 //! - [`store`]: where jobs wait: the ports and their drivers.
 //! - [`runner`]: who runs a job.
@@ -11,6 +12,7 @@
 //! - [`exit`]: how the process ends.
 
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod exit;
 pub mod failed;
