@@ -1,1 +1,3 @@
-//! it
+//! The integration tests: real servers, the real framework, and the built binary. One module per behaviour.
+
+mod harness;
