@@ -7,5 +7,6 @@
 pub mod backend;
 pub mod error;
 pub mod port;
+pub mod redis;
 
 pub use error::{Error, Kind};
