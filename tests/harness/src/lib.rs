@@ -1,1 +1,58 @@
-//! Test support.
+//! What the tests stand on: private servers, a real Laravel application, and drivers for processes.
+//!
+//! - [`wait`]: the one place where a test waits.
+//! - [`process`], [`command`]: child processes that never outlive the test, and their output.
+//! - [`daemon`]: the built binary, driven as a user drives it.
+//! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
+//! - [`sqlite`], [`rows`]: a private SQLite database with Laravel's tables.
+//! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
+//! - [`http_stand_in`]: an HTTP server that answers as it is told.
+//! - [`scratch`], [`ports`]: directories and ports that belong to one test.
+//!
+//! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
+//! All helpers block, so a test is a plain function that reads from top to bottom. They panic with a
+//! message when the outside world does not do as told; a test has no better answer.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    clippy::disallowed_methods,
+    reason = "test support: what goes wrong here ends the test with a message"
+)]
+
+pub mod command;
+pub mod daemon;
+pub mod http_stand_in;
+pub mod journal;
+pub mod laravel;
+pub mod ports;
+pub mod process;
+pub mod redis_client;
+pub mod redis_server;
+pub mod rows;
+pub mod scratch;
+pub mod sqlite;
+pub mod wait;
+
+mod signals;
+mod watchdog;
+
+pub use command::{Output, run_to_end};
+pub use daemon::Daemon;
+pub use http_stand_in::{HttpStandIn, Reply, Request};
+pub use journal::{Journal, Record};
+pub use laravel::Laravel;
+pub use process::{Running, Signal, Stream};
+pub use redis_client::{Payload, QueueDump, Redis, Scored};
+pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
+pub use rows::{FailedRow, JobRow};
+pub use scratch::Scratch;
+pub use sqlite::SqliteDatabase;
+pub use wait::{DEADLINE, poll, wait_until};
+
+/// A variable of the test's own environment, if it is set and not empty.
+pub fn env_var(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}

@@ -1,0 +1,16 @@
+<?php
+
+namespace App\Console;
+
+use Illuminate\Foundation\Console\Kernel as ConsoleKernel;
+
+class Kernel extends ConsoleKernel
+{
+    protected $commands = [
+        Commands\PushCommand::class,
+        Commands\PushChainCommand::class,
+        Commands\PushClosureCommand::class,
+        Commands\PushRawCommand::class,
+        Commands\PushStringCommand::class,
+    ];
+}

@@ -1,0 +1,41 @@
+<?php
+
+namespace App\Jobs;
+
+use App\Support\Journal;
+use Illuminate\Bus\Queueable;
+use Illuminate\Contracts\Queue\ShouldQueue;
+use Illuminate\Foundation\Bus\Dispatchable;
+use Illuminate\Queue\InteractsWithQueue;
+
+/**
+ * Like RecordJob, but also records its start, for tests that end it in the middle.
+ */
+class SlowJob implements ShouldQueue
+{
+    use Dispatchable;
+    use InteractsWithQueue;
+    use Queueable;
+
+    public string $tag;
+
+    public int $n;
+
+    public int $sleepMs;
+
+    public function __construct(string $tag = '', int $n = 0, int $sleepMs = 10000)
+    {
+        $this->tag = $tag;
+        $this->n = $n;
+        $this->sleepMs = $sleepMs;
+    }
+
+    public function handle(): void
+    {
+        $start = microtime(true);
+        $labels = ['tag' => $this->tag, 'n' => $this->n, 'start' => $start];
+        Journal::record('started', $this->job, static::class, $labels);
+        usleep($this->sleepMs * 1000);
+        Journal::record('ran', $this->job, static::class, $labels);
+    }
+}
