@@ -6,5 +6,6 @@
 
 pub mod error;
 pub mod port;
+pub mod sql;
 
 pub use error::{Error, Kind};
