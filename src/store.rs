@@ -8,5 +8,6 @@ pub mod backend;
 pub mod error;
 pub mod port;
 pub mod redis;
+pub mod sql;
 
 pub use error::{Error, Kind};

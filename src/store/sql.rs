@@ -1,0 +1,26 @@
+//! Queues, failures, signals and presence in the tables of an SQL database.
+//!
+//! A [`Database`] is one connection of the application's `config/database.php`; the drivers of the ports
+//! are made from it: [`SqlQueue`], [`SqlFailed`], [`SqlCache`], [`SqlPresence`]. What all engines have in
+//! common (leases, receipts, filters, wrapping of bytes that are no text) is here; what differs is behind
+//! the [`dialect`] seam, in one file per engine. Nothing outside `dialect/` writes SQL.
+
+mod cache;
+mod database;
+mod dialect;
+mod failed;
+mod migrate;
+mod names;
+mod options;
+mod presence;
+mod queue;
+mod receipt;
+
+pub use cache::SqlCache;
+pub use database::Database;
+pub use failed::{NullFailed, SqlFailed};
+pub use migrate::{Made, Step, migrate};
+pub use names::{TableName, Tables};
+pub use options::{SqlOptions, SqliteOptions};
+pub use presence::SqlPresence;
+pub use queue::SqlQueue;

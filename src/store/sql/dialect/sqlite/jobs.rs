@@ -1,0 +1,199 @@
+//! Renewing, settling and pushing.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row;
+
+use super::super::{Fate, Hold, JobRecord};
+use super::claim::json;
+use super::failures::upsert;
+use super::statements::{PUSH_ROWS, Sql};
+use super::writer::{Context, Write};
+
+/// Moves the ends of reservations.
+pub(super) struct Renew {
+    pub(super) holds: Vec<Hold>,
+    pub(super) lease_s: i64,
+}
+
+#[async_trait::async_trait]
+impl Write for Renew {
+    type Out = Vec<Option<i64>>;
+
+    fn action(&self) -> String {
+        format!("renew {} reservations", self.holds.len())
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<Self::Out, sqlx::Error> {
+        let rows = (cx.sql.renew.query())
+            .bind(triples(self.holds.iter()))
+            .bind(self.lease_s - cx.sql.retry_after_s)
+            .fetch_all(&mut *cx.connection)
+            .await?;
+        let mut renewed = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            let (id, reserved_at) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
+            cx.heads.renewed(id, reserved_at);
+            renewed.insert(id, reserved_at);
+        }
+        Ok(self
+            .holds
+            .iter()
+            .map(|hold| renewed.get(&hold.id).copied())
+            .collect())
+    }
+}
+
+/// Writes what becomes of held rows.
+pub(super) struct Settle(pub(super) Vec<(Hold, Fate)>);
+
+#[async_trait::async_trait]
+impl Write for Settle {
+    type Out = Vec<bool>;
+
+    fn action(&self) -> String {
+        format!("settle {} jobs", self.0.len())
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<Vec<bool>, sqlx::Error> {
+        let mut leaving = Vec::new();
+        let mut freed: HashMap<(bool, Option<i64>), Vec<&Hold>> = HashMap::new();
+        for (hold, fate) in &self.0 {
+            match fate {
+                Fate::Delete | Fate::Fail(_) => leaving.push(hold),
+                Fate::Free { uncount, delay_s } => freed.entry((*uncount, *delay_s)).or_default().push(hold),
+            }
+        }
+        let mut held = HashSet::with_capacity(self.0.len());
+        if !leaving.is_empty() {
+            let delete = cx.sql.delete.query().bind(triples(leaving));
+            for row in delete.fetch_all(&mut *cx.connection).await? {
+                held.insert(row.try_get_unchecked::<i64, _>(0)?);
+            }
+        }
+        for (hold, fate) in &self.0 {
+            match fate {
+                Fate::Fail(record) if held.contains(&hold.id) => upsert(cx, record).await?,
+                _ => {}
+            }
+        }
+        for ((uncount, delay_s), holds) in freed {
+            let release = (cx.sql.release.query())
+                .bind(triples(holds))
+                .bind(i64::from(uncount))
+                .bind(delay_s);
+            for row in release.fetch_all(&mut *cx.connection).await? {
+                let id = row.try_get_unchecked(0)?;
+                held.insert(id);
+                cx.heads.freed(id, row.try_get_unchecked(1)?);
+            }
+        }
+        // Those let go are no longer followed as held; neither are those that others took.
+        let answers = self.0.iter().map(|(hold, _)| {
+            cx.heads.gone(hold.id);
+            held.contains(&hold.id)
+        });
+        Ok(answers.collect())
+    }
+}
+
+/// Inserts jobs.
+pub(super) struct Push(pub(super) Vec<JobRecord>);
+
+#[async_trait::async_trait]
+impl Write for Push {
+    type Out = ();
+
+    fn action(&self) -> String {
+        match self.0.as_slice() {
+            [job] => format!("push to queue {:?}", job.queue),
+            jobs => format!("push {} jobs", jobs.len()),
+        }
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<(), sqlx::Error> {
+        let (many, rest) = self.0.as_chunks::<PUSH_ROWS>();
+        for jobs in many {
+            insert(cx, jobs).await?;
+        }
+        for job in rest {
+            insert(cx, std::slice::from_ref(job)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Inserts a job unless its marker is there.
+pub(super) struct PushOnce {
+    pub(super) marker: String,
+    pub(super) job: JobRecord,
+}
+
+#[async_trait::async_trait]
+impl Write for PushOnce {
+    type Out = bool;
+
+    fn action(&self) -> String {
+        format!("push once to queue {:?}", self.job.queue)
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<bool, sqlx::Error> {
+        let marked = cx
+            .sql
+            .mark
+            .query()
+            .bind(self.marker.clone())
+            .execute(&mut *cx.connection)
+            .await?;
+        if marked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        insert(cx, std::slice::from_ref(&self.job)).await?;
+        Ok(true)
+    }
+}
+
+/// Removes a marker.
+pub(super) struct DropMarker(pub(super) String);
+
+#[async_trait::async_trait]
+impl Write for DropMarker {
+    type Out = ();
+
+    fn action(&self) -> String {
+        "forget a marker".to_owned()
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<(), sqlx::Error> {
+        let unmark = cx.sql.unmark.query().bind(self.0.clone());
+        unmark.execute(&mut *cx.connection).await.map(drop)
+    }
+}
+
+/// Inserts one job, or exactly [`PUSH_ROWS`].
+pub(super) async fn insert(cx: &mut Context<'_>, jobs: &[JobRecord]) -> Result<(), sqlx::Error> {
+    let sql: &Sql = if jobs.len() == 1 {
+        &cx.sql.push
+    } else {
+        &cx.sql.push_many
+    };
+    let mut push = sql.query();
+    for job in jobs {
+        push = push
+            .bind(job.queue.as_str().to_owned())
+            .bind(job.payload.to_vec())
+            .bind(job.delay_s);
+    }
+    push.execute(&mut *cx.connection).await?;
+    cx.heads.pushed();
+    Ok(())
+}
+
+/// `[[id, attempts, reserved_at], …]`
+fn triples<'a>(holds: impl IntoIterator<Item = &'a Hold>) -> String {
+    let triples: Vec<[i64; 3]> = holds
+        .into_iter()
+        .map(|hold| [hold.id, hold.attempts, hold.reserved_at])
+        .collect();
+    json(&triples)
+}

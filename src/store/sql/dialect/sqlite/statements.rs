@@ -1,0 +1,155 @@
+//! The SQL texts, written once per database with its table names in place.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::query::Query;
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{AssertSqlSafe, Sqlite};
+
+use crate::store::sql::names::Tables;
+use crate::store::sql::options::SqlOptions;
+use crate::store::sql::queue::whole_seconds;
+
+/// One SQL text. It holds nothing from outside but checked and quoted table names.
+#[derive(Clone)]
+pub(super) struct Sql(Arc<str>);
+
+impl Sql {
+    fn new(text: String) -> Self {
+        Self(text.into())
+    }
+
+    /// The text as a query without values.
+    pub(super) fn query(&self) -> Query<'static, Sqlite, SqliteArguments> {
+        sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
+    }
+}
+
+impl fmt::Debug for Sql {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// All statements on the tables of jobs and markers, and the names of the other tables.
+#[derive(Debug)]
+pub(super) struct Statements {
+    pub(super) tables: Tables,
+    pub(super) retry_after_s: i64,
+    pub(super) look: Sql,
+    pub(super) last_id: Sql,
+    pub(super) newer: Sql,
+    pub(super) free: Sql,
+    pub(super) held: Sql,
+    pub(super) claim: Sql,
+    pub(super) renew: Sql,
+    pub(super) delete: Sql,
+    pub(super) release: Sql,
+    pub(super) push: Sql,
+    pub(super) push_many: Sql,
+    pub(super) mark: Sql,
+    pub(super) unmark: Sql,
+    pub(super) depth: Sql,
+    pub(super) queues: Sql,
+    pub(super) clear: Sql,
+    pub(super) ping: Sql,
+}
+
+/// Rows in one `push_many`.
+pub(super) const PUSH_ROWS: usize = 32;
+
+impl Statements {
+    pub(super) fn new(options: &SqlOptions) -> Self {
+        let tables = options.tables.clone();
+        let jobs = tables.jobs.quoted('"');
+        let markers = tables.markers.quoted('"');
+        let sql = |text: &str| Sql::new(text.replace("{jobs}", &jobs).replace("{markers}", &markers));
+        Self {
+            retry_after_s: whole_seconds(options.retry_after),
+            look: sql("select data_version, unixepoch() from pragma_data_version()"),
+            last_id: sql("select max(id) from {jobs}"),
+            newer: sql(NEWER),
+            free: sql(FREE),
+            held: sql(HELD),
+            claim: sql(CLAIM),
+            renew: sql(RENEW),
+            delete: sql(DELETE),
+            release: sql(RELEASE),
+            push: sql(&push(1)),
+            push_many: sql(&push(PUSH_ROWS)),
+            mark: sql("insert or ignore into {markers} (marker, created_at) values (?1, unixepoch())"),
+            unmark: sql("delete from {markers} where marker = ?1"),
+            depth: sql(DEPTH),
+            queues: sql(QUEUES),
+            clear: sql(CLEAR),
+            ping: sql("select 1 from {jobs} limit 1"),
+            tables,
+        }
+    }
+}
+
+/// Rows that came after a known id, whatever their queue.
+const NEWER: &str = "select id, queue, available_at, reserved_at, octet_length(payload) from {jobs} \
+    where id > ?1 order by id limit ?2";
+
+/// The first rows of a queue that nobody holds, due or not.
+const FREE: &str = "select id, queue, available_at, null, octet_length(payload) from {jobs} \
+    where queue = ?1 and reserved_at is null order by available_at, id limit ?2";
+
+/// The rows of a queue that someone holds, the first to lapse first.
+const HELD: &str = "select id, queue, available_at, reserved_at, octet_length(payload) from {jobs} \
+    where queue = ?1 and reserved_at is not null order by reserved_at, id limit ?2";
+
+/// ?1 ids in order, ?2 rows at most, ?3 lease - `retry_after`, ?4 `retry_after`, ?5 queues.
+const CLAIM: &str = "update {jobs} set reserved_at = unixepoch() + ?3, attempts = attempts + 1 \
+    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value \
+        and ((j.reserved_at is null and j.available_at <= unixepoch()) or j.reserved_at <= unixepoch() - ?4) \
+        and j.queue in (select value from json_each(?5)) limit ?2) \
+    returning id, attempts, reserved_at, payload";
+
+/// ?1 list of [id, attempts, `reserved_at`], ?2 lease - `retry_after`.
+const RENEW: &str = "update {jobs} set reserved_at = max(reserved_at, unixepoch() + ?2) \
+    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
+        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
+    returning id, reserved_at";
+
+/// ?1 list of [id, attempts, `reserved_at`].
+const DELETE: &str = "delete from {jobs} \
+    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
+        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
+    returning id";
+
+/// ?1 list of [id, attempts, `reserved_at`], ?2 attempts to take back, ?3 seconds from now or null.
+const RELEASE: &str = "update {jobs} set reserved_at = null, attempts = max(attempts - ?2, 0), \
+        available_at = coalesce(unixepoch() + ?3, available_at) \
+    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
+        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
+    returning id, available_at";
+
+/// ?1 queue, ?2 `retry_after`.
+const DEPTH: &str = "with j as (select available_at, reserved_at, unixepoch() as now from {jobs} where queue = ?1) \
+    select \
+        count(*) filter (where (reserved_at is null and available_at <= now) or reserved_at <= now - ?2), \
+        count(*) filter (where reserved_at is null and available_at > now), \
+        count(*) filter (where reserved_at > now - ?2), \
+        max(now - available_at) filter \
+            (where (reserved_at is null and available_at <= now) or reserved_at <= now - ?2) \
+    from j";
+
+/// Steps from one queue to the next in the index, without reading the rows between.
+const QUEUES: &str = "with recursive q(name) as (\
+        select min(queue) from {jobs} \
+        union all select (select min(queue) from {jobs} where queue > q.name) from q where q.name is not null) \
+    select name from q where name is not null";
+
+const CLEAR: &str = "delete from {jobs} where id in (select id from {jobs} where queue = ?1 limit ?2)";
+
+/// An insert of `rows` jobs; payloads are given as bytes and become text, as PHP's driver writes them.
+fn push(rows: usize) -> String {
+    let row = "(?, cast(? as text), 0, null, unixepoch() + ?, unixepoch())";
+    let rows = vec![row; rows].join(", ");
+    format!(
+        "insert into {{jobs}} (queue, payload, attempts, reserved_at, available_at, created_at) values {rows}"
+    )
+}
