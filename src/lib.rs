@@ -9,8 +9,12 @@
 //! - [`runtime`]: reserve, run under a limit, decide, settle.
 //! - [`failed`]: failed jobs, for the person who looks after them.
 //! - [`control`]: who asks the worker to stop, pause or go on.
+//! - [`app`]: puts everything together.
+//! - [`cli`]: the command line.
 //! - [`exit`]: how the process ends.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;

@@ -5,6 +5,7 @@
 //! payloads and never looks into a command.
 
 pub mod backend;
+pub mod connect;
 pub mod error;
 pub mod port;
 pub mod redis;

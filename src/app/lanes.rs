@@ -11,14 +11,6 @@ pub struct LaneFlags {
     pub queues: Vec<String>,
     /// Behave as Laravel does without `--queue`: the connection's own queue only.
     pub only_default: bool,
-    /// `--concurrency`: slots per lane.
-    pub concurrency: Option<usize>,
-    /// `--tries`.
-    pub tries: Option<u32>,
-    /// `--timeout` in seconds; zero for none.
-    pub timeout_s: Option<u64>,
-    /// `--backoff` in seconds, by attempt.
-    pub backoff: Option<Vec<u64>>,
 }
 
 impl LaneFlags {
@@ -34,33 +26,41 @@ impl LaneFlags {
         if !self.queues.is_empty() {
             let lists = self.queues.iter().filter(|list| list.trim() != "*");
             let names = lists.map(|list| list.split(',').map(str::trim).filter(|name| !name.is_empty()));
-            return names.map(|names| self.lane(config, names)).filter(|lane| !lane.queues.is_empty()).collect();
+            return names
+                .map(|names| self.lane(config, names))
+                .filter(|lane| !lane.queues.is_empty())
+                .collect();
         }
         if self.only_default {
             return vec![self.lane(config, [default])];
         }
-        config.queues.iter().map(|queue| self.lane(config, [queue.name.as_str()])).collect()
+        config
+            .queues
+            .iter()
+            .map(|queue| self.lane(config, [queue.name.as_str()]))
+            .collect()
     }
 
     /// A lane over these queues; it has as many slots as its roomiest queue.
     pub fn lane<'a>(&self, config: &Config, names: impl IntoIterator<Item = &'a str>) -> Lane {
-        let settings: Vec<_> = names.into_iter().map(|name| config.queue_settings(name)).collect();
+        let settings: Vec<_> = names
+            .into_iter()
+            .map(|name| config.queue_settings(name))
+            .collect();
         let slots = settings.iter().map(|queue| queue.concurrency).max().unwrap_or(1);
-        let queues = settings.iter().map(|queue| (QueueName::new(&queue.name), self.rules(queue))).collect();
-        Lane::new(queues, self.concurrency.unwrap_or(slots))
+        let queues = settings
+            .iter()
+            .map(|queue| (QueueName::new(&queue.name), rules(queue)))
+            .collect();
+        Lane::new(queues, slots)
     }
+}
 
-    fn rules(&self, queue: &QueueSettings) -> QueueRules {
-        let timeout = match self.timeout_s {
-            Some(0) => None,
-            Some(seconds) => Some(std::time::Duration::from_secs(seconds)),
-            None => queue.timeout,
-        };
-        QueueRules {
-            timeout,
-            tries: self.tries.or(queue.tries).unwrap_or(1),
-            backoff: self.backoff.clone().unwrap_or_else(|| queue.backoff.clone()),
-            max_timeout: queue.max_timeout,
-        }
+fn rules(queue: &QueueSettings) -> QueueRules {
+    QueueRules {
+        timeout: queue.timeout,
+        tries: queue.tries.unwrap_or(1),
+        backoff: queue.backoff.clone(),
+        max_timeout: queue.max_timeout,
     }
 }

@@ -22,7 +22,13 @@ impl Reporter for LogReporter {
         if !enabled!(Level::WARN) {
             return;
         }
-        let Told { uuid, name, queue, attempt, .. } = &end.told;
+        let Told {
+            uuid,
+            name,
+            queue,
+            attempt,
+            ..
+        } = &end.told;
         let duration_ms = millis(end.took);
         match &end.verdict {
             Verdict::Delete => {
@@ -61,14 +67,20 @@ impl JsonReporter {
     fn line(&self, level: &str, told: &Told, status: &str, more: Map<String, Value>) {
         let mut line = Map::new();
         line.insert("level".into(), level.into());
-        line.insert("id".into(), told.id.clone().unwrap_or_else(|| told.uuid.clone()).into());
+        line.insert(
+            "id".into(),
+            told.id.clone().unwrap_or_else(|| told.uuid.clone()).into(),
+        );
         line.insert("uuid".into(), told.uuid.as_str().into());
         line.insert("connection".into(), told.connection.as_str().into());
         line.insert("queue".into(), told.queue.as_str().into());
         line.insert("job".into(), told.name.as_str().into());
         line.insert("status".into(), status.into());
         let duration = more.get("duration").cloned();
-        line.extend(more.into_iter().filter(|(name, _)| name != "duration" && name != "attempts"));
+        line.extend(
+            more.into_iter()
+                .filter(|(name, _)| name != "duration" && name != "attempts"),
+        );
         line.insert("attempts".into(), told.attempt.into());
         line.insert("timestamp".into(), self.timestamp().into());
         line.extend(duration.map(|duration| ("duration".to_owned(), duration)));
@@ -82,7 +94,9 @@ impl JsonReporter {
     /// `Y-m-d\TH:i:s.uP`.
     fn timestamp(&self) -> String {
         let micros = i64::try_from(self.clock.now().as_micros()).unwrap_or(i64::MAX);
-        let at = Timestamp::from_microsecond(micros).unwrap_or_default().to_zoned(self.timezone.clone());
+        let at = Timestamp::from_microsecond(micros)
+            .unwrap_or_default()
+            .to_zoned(self.timezone.clone());
         at.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string()
     }
 }
@@ -99,7 +113,9 @@ impl Reporter for JsonReporter {
     fn ended(&self, end: &End) {
         let (level, status, result) = match &end.verdict {
             Verdict::Delete => ("info", "success", "deleted"),
-            Verdict::Release { .. } if end.error.is_some() => ("warning", "released_after_exception", "released"),
+            Verdict::Release { .. } if end.error.is_some() => {
+                ("warning", "released_after_exception", "released")
+            }
             Verdict::Release { .. } => ("info", "success", "released"),
             Verdict::Fail { .. } => ("warning", "failed", "deleted"),
             Verdict::Refund { .. } | Verdict::Abandon => return,

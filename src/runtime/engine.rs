@@ -135,6 +135,11 @@ impl Troubles {
         self.lock().insert(subject.to_owned(), what.into()).is_none()
     }
 
+    /// As [`Troubles::set`], but another text counts as news too.
+    pub fn note(&self, subject: &str, what: &str) -> bool {
+        self.lock().insert(subject.to_owned(), what.to_owned()).as_deref() != Some(what)
+    }
+
     /// It is right again. Returns whether this is news.
     pub fn clear(&self, subject: &str) -> bool {
         self.lock().remove(subject).is_some()
