@@ -152,9 +152,8 @@ impl App {
 
     /// The application's database, for jobs; connections are made when they are first used.
     fn database(&self) -> Option<worker_jobs::resources::Database> {
-        let path = match (&self.connection.kind, self.config.databases.default()) {
-            (QueueKind::Embedded { path, .. }, _) | (_, Ok(Database::Sqlite { path: Some(path) })) => path,
-            _ => return None,
+        let Ok(Database::Sqlite { path: Some(path) }) = self.config.databases.default() else {
+            return None;
         };
         let options = sqlx::sqlite::SqliteConnectOptions::new()
             .filename(path)

@@ -105,7 +105,7 @@ impl Daemon {
 
     async fn work(&self) -> Exit {
         let mut watches = self.watches();
-        let tell = self.announce();
+        self.announce();
         let forced = self.lanes_until_drained().await;
         let flush = if forced { FLUSH_FORCED } else { FLUSH };
         if tokio::time::timeout(flush, self.engine.holds.wait_for_none())
@@ -119,7 +119,7 @@ impl Daemon {
             );
         }
         watches.abort_all();
-        tell.leave(&self.app).await;
+        super::presence::leave(&self.app).await;
         let reason = self.engine.state.reason();
         info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
         match (forced, reason) {
@@ -283,16 +283,13 @@ impl Daemon {
         if let Some(address) = self.app.config.http {
             watches.spawn(super::http::serve(address, Arc::clone(engine)));
         }
-        watches.spawn(super::presence::beat(
-            self.app.clone(),
-            Arc::clone(engine),
-            self.lanes.clone(),
-        ));
+        let (app, beating, lanes) = (self.app.clone(), Arc::clone(engine), self.lanes.clone());
+        watches.spawn(async move { super::presence::beat(app, beating, lanes).await });
         watches
     }
 
     /// Says what was started, to the log and to systemd.
-    fn announce(&self) -> super::presence::Leaver {
+    fn announce(&self) {
         let version = env!("CARGO_PKG_VERSION");
         let connection = &self.engine.options.connection;
         info!(
@@ -305,14 +302,13 @@ impl Daemon {
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!("Failed to tell systemd that we are ready: {error}");
         }
-        super::presence::Leaver::new()
     }
 }
 
 /// Looks at limits, and ends attempts whose code does not end by itself.
 async fn watch_limits(holds: Arc<Holds>, engine: Weak<Engine>) {
     let tracker = TaskTracker::new();
-    let finish = |run| {
+    let finish = |run: Arc<attempt::Run>| {
         if let Some(engine) = engine.upgrade() {
             tracker.spawn(async move { attempt::finish(&engine, &run, Outcome::TimedOut).await });
         }

@@ -23,7 +23,7 @@ const WORTH_TELLING_S: i64 = 2;
 const MOST: usize = 100;
 
 /// Speaks for this process until the task is ended.
-pub async fn beat(app: App, engine: Arc<Engine>, lanes: Vec<Lane>) {
+pub async fn beat(app: App, engine: Arc<Engine>, lanes: Vec<Lane>) -> ! {
     let mut process = Process {
         id: process_id(),
         host: host(),
@@ -82,27 +82,13 @@ fn running(engine: &Engine) -> Vec<Running> {
     running
 }
 
-/// Takes the process off the list when it ends.
-#[derive(Debug)]
-pub struct Leaver {
-    id: String,
-}
-
-impl Leaver {
-    /// For this process.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { id: process_id() }
-    }
-
-    /// Takes it off the list; failing that, its word lapses by itself.
-    pub async fn leave(&self, app: &App) {
-        let leave = app.stores.presence.leave(&self.id);
-        match tokio::time::timeout(Duration::from_secs(2), leave).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!("This process could not be taken off the list: {error}"),
-            Err(_) => debug!("This process could not be taken off the list in time"),
-        }
+/// Takes this process off the list; failing that, its word lapses by itself.
+pub async fn leave(app: &App) {
+    let id = process_id();
+    match tokio::time::timeout(Duration::from_secs(2), app.stores.presence.leave(&id)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!("This process could not be taken off the list: {error}"),
+        Err(_) => debug!("This process could not be taken off the list in time"),
     }
 }
 

@@ -96,7 +96,7 @@ impl JsonReporter {
         let micros = i64::try_from(self.clock.now().as_micros()).unwrap_or(i64::MAX);
         let at = Timestamp::from_microsecond(micros)
             .unwrap_or_default()
-            .to_zoned(self.timezone.clone());
+            .to_zoned_datetime(self.timezone.clone());
         at.strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string()
     }
 }

@@ -10,8 +10,8 @@ use crate::store::port::QueueName;
 
 /// Arguments of `worker clear`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The connection [default: QUEUE_CONNECTION].
+pub(super) struct Args {
+    /// The connection [default: `QUEUE_CONNECTION`].
     connection: Option<String>,
     /// The queues, separated by commas [default: the connection's own].
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
@@ -25,7 +25,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     let production = session.loaded.config.app.env == "production";
     if production && !args.force && !(common.may_ask() && confirmed()?) {

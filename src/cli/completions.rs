@@ -8,7 +8,7 @@ use crate::exit::Exit;
 /// Arguments of `worker completions`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "For bash: worker completions bash > /etc/bash_completion.d/worker")]
-pub struct Args {
+pub(super) struct Args {
     /// The shell.
     shell: Shell,
 }
@@ -17,7 +17,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Never; the form is that of all commands.
-pub fn run(args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
     clap_complete::generate(
         args.shell,
         &mut super::Cli::command(),

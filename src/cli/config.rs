@@ -10,7 +10,7 @@ use crate::exit::Exit;
 
 /// Arguments of `worker config`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -20,7 +20,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 78 with every mistake at once.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::load(common, BTreeMap::new())?;
     let sources = &session.loaded.sources;
     let warnings: Vec<_> = session.loaded.warnings.iter().map(ToString::to_string).collect();

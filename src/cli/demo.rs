@@ -3,11 +3,11 @@ use super::Common;
 use crate::exit::Exit;
 /// Arguments.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(super) struct Args {}
 /// Runs.
 ///
 /// # Errors
 /// none
-pub fn run(_: &Common, _: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(_: &Common, _: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }

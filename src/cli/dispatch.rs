@@ -30,7 +30,7 @@ const BATCH: usize = 1000;
 
 A property is public unless its name begins with protected: or private:. PHP finds it either way, except
 in classes with SerializesModels, which need the right one."#)]
-pub struct Args {
+pub(super) struct Args {
     /// The PHP class, or Class@method for a string job.
     #[arg(required_unless_present = "raw", conflicts_with = "raw")]
     class: Option<String>,
@@ -40,7 +40,7 @@ pub struct Args {
     /// The queue [default: the connection's own].
     #[arg(long)]
     queue: Option<String>,
-    /// The connection [default: QUEUE_CONNECTION].
+    /// The connection [default: `QUEUE_CONNECTION`].
     #[arg(long)]
     connection: Option<String>,
     /// The job's properties as a JSON object; any JSON for a string job.
@@ -67,7 +67,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 65 when the data or the payload cannot be read, 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let data: Value = serde_json::from_str(&args.data).map_err(|error| {
         Failure::new(
             Exit::Unreadable,
@@ -76,7 +76,7 @@ pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     })?;
     let raw = args.raw.as_ref().map(|file| read_input(file)).transpose()?;
     if let Some(text) = &raw {
-        Payload::parse(text.trim_ascii_end().to_vec().into()).map_err(unreadable)?;
+        Payload::parse(text.trim_ascii_end().to_vec().into()).map_err(|error| unreadable(&error))?;
     }
     let session = Session::start(common)?;
     block_on(async {
@@ -145,15 +145,16 @@ impl Args {
         payload.timeout = self.timeout;
         payload.delay = self.delay.map(|delay| i64::try_from(delay).unwrap_or(i64::MAX));
         payload.redis = id.as_deref().map(|id| (id, 0));
-        let text = payload.encode().map_err(unreadable)?;
+        let text = payload.encode().map_err(|error| unreadable(&error))?;
         Ok((self.new_job(app, text.into()), Some(uuid)))
     }
 
     /// A payload as it is, with the members that this store's payloads carry.
     fn raw(&self, app: &App, text: &[u8]) -> anyhow::Result<(NewJob, Option<String>)> {
-        let text = compose::raw(text.trim_ascii_end(), self.redis_id(app).as_deref()).map_err(unreadable)?;
+        let text = compose::raw(text.trim_ascii_end(), self.redis_id(app).as_deref())
+            .map_err(|error| unreadable(&error))?;
         let uuid = Payload::parse(text.clone().into())
-            .map_err(unreadable)?
+            .map_err(|error| unreadable(&error))?
             .uuid()
             .map(str::to_owned);
         Ok((self.new_job(app, text.into()), uuid))

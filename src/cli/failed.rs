@@ -12,14 +12,14 @@ use crate::wire::Payload;
 /// Arguments of `worker failed`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Put one back: worker retry ID. Put all back: worker retry all.")]
-pub struct Args {
+pub(super) struct Args {
     /// Only those of this queue.
     #[arg(long)]
     queue: Option<String>,
     /// The most to list.
     #[arg(long, default_value_t = 1000)]
     limit: u32,
-    /// Print JSON: id, connection, queue, class, failed_at, as queue:failed --json does, and the error.
+    /// Print JSON: id, connection, queue, class, `failed_at`, as queue:failed --json does, and the error.
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let app = session.app(None).await?;

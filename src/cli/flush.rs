@@ -7,7 +7,7 @@ use crate::exit::Exit;
 
 /// Arguments of `worker flush`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// Only those that failed more than this many hours ago.
     #[arg(long, default_value_t = 0)]
     hours: u32,
@@ -17,7 +17,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let app = session.app(None).await?;

@@ -9,7 +9,7 @@ use crate::store::port::FailedFilter;
 
 /// Arguments of `worker forget`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(super) struct Args {
     /// The failed job's uuid or number.
     id: String,
 }
@@ -18,7 +18,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let app = session.app(None).await?;

@@ -19,7 +19,7 @@ Examples:
   worker inspect payload.json
 
 Encrypted commands are opened with APP_KEY. Exit code 65 when the input cannot be read.")]
-pub struct Args {
+pub(super) struct Args {
     /// The payload's file; - for standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
@@ -29,7 +29,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 65 when the input is no payload.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::load(common, BTreeMap::new());
     let keys = match &session {
         Ok(session) => crate::app::keys(&session.loaded.config)?,
@@ -37,7 +37,7 @@ pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     };
     let text = read_input(&args.file)?;
     let text = text.trim_ascii_end();
-    let json = wire::inspect(text, keys.as_ref()).map_err(unreadable)?;
+    let json = wire::inspect(text, keys.as_ref()).map_err(|error| unreadable(&error))?;
     output::json(&json)?;
     Ok(Exit::Done)
 }
@@ -46,7 +46,7 @@ pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// Exit 65 when it cannot be read.
-pub fn read_input(file: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_input(file: &Path) -> anyhow::Result<Vec<u8>> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         std::io::stdin()
@@ -64,6 +64,6 @@ pub fn read_input(file: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Input that is no payload, as the end of a command.
-pub fn unreadable(error: wire::Error) -> anyhow::Error {
+pub(super) fn unreadable(error: &wire::Error) -> anyhow::Error {
     Failure::new(Exit::Unreadable, format!("failed to {error}")).into()
 }

@@ -15,7 +15,7 @@ use crate::store::sql::{self, Made};
     after_help = "Creates jobs, failed_jobs, job_batches, cache, cache_locks and sessions as Laravel's own \
 migrations do, and two small tables of the worker's own. What exists is left as it is."
 )]
-pub struct Args {
+pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -25,7 +25,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 78 when no database is configured, 69 when it does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     let config = &session.loaded.config;
     let database = config.databases.default().map_err(|problem| invalid(&problem))?;

@@ -1,18 +1,20 @@
 //! What commands print: tables for people, JSON for machines, errors on standard error.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where commands speak"
-)]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use comfy_table::presets::{NOTHING, UTF8_BORDERS_ONLY};
 use comfy_table::{ContentArrangement, Table};
 
 /// Prints a line of a command's result.
 pub fn say(line: impl AsRef<str>) {
-    println!("{}", line.as_ref());
+    print(&mut std::io::stdout().lock(), line.as_ref());
+}
+
+/// Writes a line; a reader that has gone away (`| head`) is no reason to fail.
+fn print(out: &mut dyn Write, line: &str) {
+    if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+        tracing::debug!("Nobody reads the output: {error}");
+    }
 }
 
 /// Prints a value as JSON.
@@ -20,7 +22,7 @@ pub fn say(line: impl AsRef<str>) {
 /// # Errors
 /// When the value has no JSON form.
 pub fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say(serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -32,7 +34,7 @@ where
 {
     let mut table = Table::new();
     let terminal = std::io::stdout().is_terminal();
-    table.load_preset(if terminal { UTF8_BORDERS_ONLY } else { NOTHING });
+    table.load_style(if terminal { UTF8_BORDERS_ONLY } else { NOTHING });
     table.set_content_arrangement(if terminal {
         ContentArrangement::Dynamic
     } else {
@@ -42,15 +44,15 @@ where
     for row in rows {
         table.add_row(row);
     }
-    println!("{table}");
+    say(table.to_string());
 }
 
 /// Prints a remark that is no part of the result.
 pub fn remark(line: impl AsRef<str>) {
-    eprintln!("{}", line.as_ref());
+    print(&mut std::io::stderr().lock(), line.as_ref());
 }
 
 /// Prints an error with its causes.
 pub fn complain(error: &anyhow::Error) {
-    eprintln!("worker: {error:#}");
+    remark(format!("worker: {error:#}"));
 }

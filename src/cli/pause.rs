@@ -13,7 +13,7 @@ use crate::store::port::{Cache, QueueName};
 /// Arguments of `worker pause` and `worker resume`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Laravel 12.40 and later know paused queues; older PHP workers go on.")]
-pub struct Args {
+pub(super) struct Args {
     /// The queue, as QUEUE or CONNECTION:QUEUE.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     queue: Option<String>,
@@ -26,7 +26,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 78 when the cache store cannot be written from here, 69 when it does not answer.
-pub fn pause(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn pause(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let (connection, queue) = args.target(&session);
@@ -46,7 +46,7 @@ pub fn pause(common: &Common, args: &Args) -> anyhow::Result<Exit> {
 ///
 /// # Errors
 /// As [`pause`].
-pub fn resume(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn resume(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let (connection, queue) = args.target(&session);
@@ -84,7 +84,7 @@ fn what(connection: &str, queue: Option<&QueueName>) -> String {
 ///
 /// # Errors
 /// Exit 78 when it cannot be used from here.
-pub async fn cache(session: &Session) -> anyhow::Result<Arc<dyn Cache>> {
+pub(super) async fn cache(session: &Session) -> anyhow::Result<Arc<dyn Cache>> {
     let config = &session.loaded.config;
     let stores = connect::open_cache(config)
         .await

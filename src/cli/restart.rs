@@ -14,13 +14,13 @@ use crate::exit::Exit;
     after_help = "Reaches this worker and PHP workers alike, through the application's cache store. \
 Whatever supervises them (systemd, Railway, Supervisor) starts them again."
 )]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Sends the signal.
 ///
 /// # Errors
 /// Exit 78 when the cache store cannot be written from here, 69 when it does not answer.
-pub fn run(common: &Common, _: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, _: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let cache = cache(&session).await?;

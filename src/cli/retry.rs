@@ -23,7 +23,7 @@ Examples:
 
 A job is either failed or on its queue, also when this command is killed in between. Its attempts start
 again at zero; a job that may be tried until a time gets its original span again.")]
-pub struct Args {
+pub(super) struct Args {
     /// Uuids or numbers of failed jobs, or all.
     #[arg(required_unless_present_any = ["queue", "range"])]
     ids: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when a store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let app = session.app(None).await?;
@@ -158,7 +158,7 @@ impl Work {
 }
 
 /// All digits: the table's number; anything else: a uuid.
-pub fn failed_id(text: &str) -> FailedId {
+pub(super) fn failed_id(text: &str) -> FailedId {
     text.parse()
         .map_or_else(|_| FailedId::Uuid(text.to_owned()), FailedId::Number)
 }

@@ -31,9 +31,9 @@ Exit codes: 0 as asked, 1 forced, 12 memory limit, 69 store not reachable, 78 in
 /// Arguments of `worker run` and `worker work`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER)]
-pub struct Args {
+pub(super) struct Args {
     /// The connection: redis, database, or one of the application's named Redis connections [default:
-    /// QUEUE_CONNECTION]. Consumes that connection's own queue only, as queue:work does.
+    /// `QUEUE_CONNECTION`]. Consumes that connection's own queue only, as queue:work does.
     connection: Option<String>,
     /// Queues of one lane, in strict order, separated by commas. Repeat it for more lanes; '*' adds a lane
     /// for every queue found.
@@ -102,7 +102,7 @@ pub struct Args {
 
 /// Whose manners to follow where no queue is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub(super) enum Manner {
     /// Every configured queue in a lane of its own.
     Ours,
     /// The connection's own queue.
@@ -113,7 +113,7 @@ pub enum Manner {
 ///
 /// # Errors
 /// Exit 78 for an invalid configuration, 69 when the store is not reachable within the start-up limit.
-pub fn run(common: &Common, args: &Args, manner: Manner) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args, manner: Manner) -> anyhow::Result<Exit> {
     let session = Session::load(common, args.settings())?;
     session.start_log(common);
     args.tell_what_has_no_effect();

@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The settings of one command.
 #[derive(Debug)]
-pub struct Session {
+pub(super) struct Session {
     /// The settings, with what there is to say about them.
-    pub loaded: Loaded,
+    pub(super) loaded: Loaded,
 }
 
 impl Session {
@@ -28,12 +28,12 @@ impl Session {
     ///
     /// # Errors
     /// Exit 78 with every mistake at once.
-    pub fn load(common: &Common, mut flags: BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub(super) fn load(common: &Common, mut flags: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let env = ProcessEnv::capture();
         let working_dir = working_dir()?;
         flags.extend(common.env.clone().map(|name| ("env".to_owned(), name)));
         let refused = |problems: crate::config::Problems| Failure::new(Exit::Config, problems.to_string());
-        let files = Files::read(&env, &flags, &working_dir).map_err(refused)?;
+        let files = Files::read(&env, &flags, &working_dir);
         let inputs = Inputs {
             env: &env,
             working_dir,
@@ -49,14 +49,14 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::load`].
-    pub fn start(common: &Common) -> anyhow::Result<Self> {
+    pub(super) fn start(common: &Common) -> anyhow::Result<Self> {
         let session = Self::load(common, BTreeMap::new())?;
         telemetry::start(common.filter("warn"), Format::Human);
         Ok(session)
     }
 
     /// Starts the log of a worker, and says what is odd about the settings.
-    pub fn start_log(&self, common: &Common) {
+    pub(super) fn start_log(&self, common: &Common) {
         let config = &self.loaded.config;
         let format = match config.worker.log_format {
             LogFormat::Auto => Format::Auto,
@@ -73,7 +73,7 @@ impl Session {
     ///
     /// # Errors
     /// Exit 78 when there is no such connection.
-    pub fn connection(&self, name: Option<&str>) -> anyhow::Result<QueueConnection> {
+    pub(super) fn connection(&self, name: Option<&str>) -> anyhow::Result<QueueConnection> {
         let config = &self.loaded.config;
         let Some(name) = name else {
             return Ok(config.queue.clone());
@@ -85,7 +85,7 @@ impl Session {
     ///
     /// # Errors
     /// Exit 78 or 69, see [`App::open`].
-    pub async fn app(&self, connection: Option<&str>) -> anyhow::Result<App> {
+    pub(super) async fn app(&self, connection: Option<&str>) -> anyhow::Result<App> {
         App::open(self.loaded.config.clone(), self.connection(connection)?, PATIENCE).await
     }
 }
@@ -113,7 +113,7 @@ impl Common {
 }
 
 /// A setting that cannot be used, as the end of a command.
-pub fn invalid(problem: &crate::config::Problem) -> anyhow::Error {
+pub(super) fn invalid(problem: &crate::config::Problem) -> anyhow::Error {
     Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into()
 }
 
@@ -121,7 +121,7 @@ pub fn invalid(problem: &crate::config::Problem) -> anyhow::Error {
 ///
 /// # Errors
 /// Those of the command.
-pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     install_tls();
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -133,7 +133,7 @@ pub fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::
 ///
 /// # Errors
 /// Those of the command.
-pub fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -10,8 +10,8 @@ use crate::store::port::{Depth, Process, QueueName};
 
 /// Arguments of `worker status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The connection [default: QUEUE_CONNECTION].
+pub(super) struct Args {
+    /// The connection [default: `QUEUE_CONNECTION`].
     connection: Option<String>,
     /// Print JSON.
     #[arg(long)]
@@ -22,7 +22,7 @@ pub struct Args {
 ///
 /// # Errors
 /// Exit 69 when the store does not answer.
-pub fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
         let app = session.app(args.connection.as_deref()).await?;

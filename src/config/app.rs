@@ -89,3 +89,62 @@ fn log_filter(reader: &mut Reader<'_>) -> String {
     });
     directives.unwrap_or_else(|| level.unwrap_or("info").to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load, load_app, problems};
+
+    #[test]
+    fn defaults() {
+        let app = load(&[("APP_KEY", ""), ("APP_TIMEZONE", "")]).config.app;
+        assert_eq!(
+            (app.name.as_str(), app.env.as_str(), app.timezone.as_str()),
+            ("Laravel", "production", "UTC")
+        );
+        assert_eq!(
+            (
+                app.log_filter.as_str(),
+                app.key,
+                app.previous_keys.len(),
+                app.base_path
+            ),
+            ("info", None, 0, None)
+        );
+        assert_eq!(load_app(&[]).config.app.base_path, Some("/app".into()));
+    }
+
+    #[test]
+    fn keys() {
+        let long = "base64:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        let both = format!("0123456789abcdef, {long},");
+        let app = load(&[("APP_KEY", long), ("APP_PREVIOUS_KEYS", &both)])
+            .config
+            .app;
+        assert_eq!(app.key.unwrap().expose(), long);
+        let previous: Vec<_> = app.previous_keys.iter().map(|key| key.expose()).collect();
+        assert_eq!(previous, ["0123456789abcdef", long]);
+        for wrong in ["short", "base64:AAAA", "base64:?"] {
+            assert!(
+                problems(&[("APP_KEY", wrong)])[0]
+                    .starts_with("APP_KEY (environment) is not a key; allowed: base64:")
+            );
+        }
+    }
+
+    #[test]
+    fn log_levels() {
+        let filter = |env: &[(&str, &str)]| load(env).config.app.log_filter;
+        assert_eq!(filter(&[("LOG_LEVEL", "WARNING")]), "warn");
+        assert_eq!(filter(&[("LOG_LEVEL", "emergency")]), "error");
+        assert_eq!(
+            filter(&[("LOG_LEVEL", "debug"), ("RUST_LOG", "worker=trace,info")]),
+            "worker=trace,info"
+        );
+        assert!(problems(&[("LOG_LEVEL", "loud")])[0].starts_with("LOG_LEVEL (environment) is not a level"));
+        assert!(problems(&[("RUST_LOG", "a=b=c")])[0].starts_with("RUST_LOG (environment) is not a list"));
+        assert!(
+            problems(&[("APP_TIMEZONE", "Mars/Olympus")])[0]
+                .starts_with("APP_TIMEZONE (environment) is not a time")
+        );
+    }
+}

@@ -1,8 +1,10 @@
 //! The cache store, through which `queue:restart` and `queue:pause` arrive.
 
+use super::explain::Origin;
 use super::reader::Reader;
 use super::redis::{self, Redis};
-use super::{Database, Databases, queue, slug, vars};
+use super::vars::{self, Variable};
+use super::{Database, Databases, queue, slug};
 
 /// Laravel's default cache store (`CACHE_STORE`, else `CACHE_DRIVER`, else `database`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +58,7 @@ impl CacheStore {
         let database = databases.named(reader, &vars::DB_CACHE_CONNECTION);
         let table = queue::table(reader, &vars::DB_CACHE_TABLE, "cache");
         let lock_table = queue::table(reader, &vars::DB_CACHE_LOCK_TABLE, "cache_locks");
-        let named = reader.first(&[&vars::CACHE_STORE, &vars::CACHE_DRIVER]);
-        let var = named.as_ref().map_or(&vars::CACHE_STORE, |(_, var)| *var);
-        let driver = named.map_or_else(|| "database".to_owned(), |(driver, _)| driver);
+        let (var, driver) = driver(reader);
         let lost = "queue:restart and queue:pause cannot arrive through it";
         match (driver.as_str(), database) {
             ("redis", _) => Self::Redis {
@@ -89,6 +89,23 @@ impl CacheStore {
     }
 }
 
+/// Laravel's name of the store, and the variable that says it.
+fn driver(reader: &mut Reader<'_>) -> (&'static Variable, String) {
+    let (wins, other) = (&vars::CACHE_STORE, &vars::CACHE_DRIVER);
+    let [store, driver] = [wins, other].map(|var| reader.text(var));
+    match (store, driver) {
+        (Some(store), _) => {
+            reader.show(other, &*store, Origin::Within(wins.name));
+            (wins, store)
+        }
+        (None, Some(driver)) => {
+            reader.show(wins, &*driver, Origin::Within(other.name));
+            (other, driver)
+        }
+        (None, None) => (wins, wins.default.to_owned()),
+    }
+}
+
 /// The prefix, and the other forms that skeletons of Laravel derive: the hyphens of 12 and 13, and 8's without the
 /// separator at its end.
 fn prefix(reader: &mut Reader<'_>, app_name: &str) -> (String, Vec<String>) {
@@ -105,4 +122,71 @@ fn prefix(reader: &mut Reader<'_>, app_name: &str) -> (String, Vec<String>) {
             format!("{slugged}_cache"),
         ],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load, load_app, warned};
+    use super::*;
+
+    fn cache(env: &[(&str, &str)]) -> CacheStore {
+        load_app(env).config.cache
+    }
+
+    #[test]
+    fn stores() {
+        let CacheStore::Database {
+            table,
+            lock_table,
+            prefix,
+            prefix_alternatives,
+            ..
+        } = cache(&[])
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (table.as_str(), lock_table.as_str(), prefix.as_str()),
+            ("cache", "cache_locks", "laravel_cache_")
+        );
+        assert_eq!(prefix_alternatives, ["laravel-cache-", "laravel_cache"]);
+        let redis = cache(&[("CACHE_DRIVER", "redis"), ("CACHE_PREFIX", "facturino_cache")]);
+        let expected = |db, lock_db, prefix: &str| CacheStore::Redis {
+            db,
+            lock_db,
+            prefix: prefix.to_owned(),
+            prefix_alternatives: Vec::new(),
+        };
+        assert_eq!(redis, expected(1, 0, "facturino_cache"));
+        let env = [
+            ("CACHE_STORE", "redis"),
+            ("CACHE_DRIVER", "file"),
+            ("CACHE_PREFIX", ""),
+            ("CACHE_REDIS_CONNECTION", "session"),
+            ("REDIS_CACHE_LOCK_CONNECTION", "queue"),
+        ];
+        assert_eq!(cache(&env), expected(2, 3, ""));
+    }
+
+    #[test]
+    fn stores_that_cannot_be_read_are_said() {
+        for driver in ["file", "array", "memcached"] {
+            let loaded = load_app(&[("CACHE_STORE", driver)]);
+            assert_eq!(
+                loaded.config.cache,
+                CacheStore::Unreadable {
+                    driver: driver.to_owned()
+                }
+            );
+            assert_eq!(warned(&loaded), ["CACHE_STORE"]);
+        }
+        let loaded = load(&[("QUEUE_CONNECTION", "redis"), ("QUEUE_FAILED_DRIVER", "null")]);
+        assert_eq!(
+            loaded.config.cache,
+            CacheStore::Unreadable {
+                driver: "database".to_owned()
+            }
+        );
+        assert_eq!(warned(&loaded), ["CACHE_STORE"]);
+    }
 }

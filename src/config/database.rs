@@ -1,5 +1,6 @@
 //! The application's SQL connections.
 
+mod raw;
 mod read;
 mod source;
 
@@ -149,7 +150,10 @@ impl Databases {
                         false => Problem::new(var.name, "is not a connection the worker knows", var.form),
                     })
             }
-            None => self.default().cloned(),
+            None => {
+                reader.show_default(var, &self.default);
+                self.default().cloned()
+            }
         }
     }
 }

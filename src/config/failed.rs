@@ -81,3 +81,32 @@ impl FailedStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load_app, problems, warned};
+    use super::*;
+
+    #[test]
+    fn stores() {
+        for driver in ["", "database", "database-uuids"] {
+            let failed = load_app(&[("QUEUE_FAILED_DRIVER", driver)]).config.failed;
+            assert!(
+                matches!(failed, FailedStore::Database { table, .. } if table == "failed_jobs"),
+                "{driver}"
+            );
+        }
+        assert_eq!(
+            load_app(&[("QUEUE_FAILED_DRIVER", "null")]).config.failed,
+            FailedStore::Null
+        );
+        let loaded = load_app(&[("QUEUE_FAILED_DRIVER", "dynamodb")]);
+        assert_eq!(warned(&loaded), ["QUEUE_FAILED_DRIVER"]);
+        let problem = loaded.config.failed.usable().unwrap_err().to_string();
+        assert!(problem.starts_with(
+            "QUEUE_FAILED_DRIVER names a store that the worker cannot write; allowed: database"
+        ));
+        let typo = problems(&[("QUEUE_CONNECTION", "sync"), ("QUEUE_FAILED_DRIVER", "databse")]);
+        assert!(typo[0].starts_with("QUEUE_FAILED_DRIVER (environment) is not one of the allowed words"));
+    }
+}

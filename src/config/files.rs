@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
-use super::{Env, Problem, Problems, vars};
+use super::{Env, Problem, vars};
 
 /// The files of one start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Files {
     pub dotenv: Option<TextFile>,
     /// `WORKER_CONFIG`, else `worker.toml` of the working directory.
     pub toml: Option<TextFile>,
+    /// Paths that were set and lead nowhere, and files that cannot be read; [`super::Config::load`] reports them.
+    pub problems: Vec<Problem>,
 }
 
 /// A file that was read.
@@ -33,14 +35,7 @@ impl Files {
     ///
     /// As in Laravel, `.env.{APP_ENV}` replaces `.env` when it exists; `APP_ENV` then comes from the flag `env` or
     /// from the environment.
-    ///
-    /// # Errors
-    /// When a path that was set does not lead anywhere, or a file cannot be read.
-    pub fn read(
-        env: &dyn Env,
-        flags: &BTreeMap<String, String>,
-        working_dir: &Path,
-    ) -> Result<Self, Problems> {
+    pub fn read(env: &dyn Env, flags: &BTreeMap<String, String>, working_dir: &Path) -> Self {
         let mut reader = Reader::new(env, flags);
         let set = reader.path(&vars::WORKER_LARAVEL_PATH, working_dir);
         let root = set.as_deref().unwrap_or(working_dir);
@@ -68,14 +63,11 @@ impl Files {
         if config.is_some() && toml.is_none() {
             reader.problem(&vars::WORKER_CONFIG, "leads to no file that can be read");
         }
-        if reader.problems.is_empty() {
-            Ok(Self {
-                laravel_root,
-                dotenv,
-                toml,
-            })
-        } else {
-            Err(Problems(reader.problems))
+        Self {
+            laravel_root,
+            dotenv,
+            toml,
+            problems: reader.problems,
         }
     }
 }
@@ -123,39 +115,34 @@ mod tests {
                 .collect();
             Files::read(&env, flags, dir.path())
         };
-        assert_eq!(read(&[], &none), Ok(Files::default()));
+        let problems = |files: Files| {
+            files
+                .problems
+                .iter()
+                .map(Problem::to_string)
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
+        assert_eq!(read(&[], &none), Files::default());
         write(".env", "WORKER_CONFIG=limits.toml\n");
         write(".env.testing", "");
-        assert!(
-            read(&[], &none)
-                .unwrap_err()
-                .to_string()
-                .contains("WORKER_CONFIG (.env, line 1) leads to no file")
-        );
+        assert!(problems(read(&[], &none)).contains("WORKER_CONFIG (.env, line 1) leads to no file"));
         write("limits.toml", "# limits");
         write("artisan", "");
-        let files = read(&[], &none).unwrap();
+        let files = read(&[], &none);
         assert_eq!(files.laravel_root.as_deref(), Some(dir.path()));
         assert_eq!(files.toml.unwrap().text, "# limits");
         let specific = dir.path().join(".env.testing");
         assert_eq!(
-            read(&[("APP_ENV", "testing")], &none)
-                .unwrap()
-                .dotenv
-                .unwrap()
-                .path,
+            read(&[("APP_ENV", "testing")], &none).dotenv.unwrap().path,
             specific
         );
         let flag = BTreeMap::from([("env".to_owned(), "testing".to_owned())]);
         assert_eq!(
-            read(&[("APP_ENV", "other")], &flag).unwrap().dotenv.unwrap().path,
+            read(&[("APP_ENV", "other")], &flag).dotenv.unwrap().path,
             specific
         );
-        let wrong = read(&[("WORKER_LARAVEL_PATH", "nowhere")], &none).unwrap_err();
-        assert!(
-            wrong
-                .to_string()
-                .contains("WORKER_LARAVEL_PATH (environment) leads to no directory")
-        );
+        let wrong = problems(read(&[("WORKER_LARAVEL_PATH", "nowhere")], &none));
+        assert!(wrong.contains("WORKER_LARAVEL_PATH (environment) leads to no directory"));
     }
 }

@@ -43,6 +43,7 @@ impl Config {
     /// All mistakes at once; the process then exits with 78.
     pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
         let mut reader = Reader::new(inputs.env, &inputs.flags);
+        reader.problems.clone_from(&inputs.files.problems);
         if let Some(file) = &inputs.files.dotenv {
             reader.add_dotenv(file);
         }
@@ -86,10 +87,10 @@ fn read(
     let embedded = embedded.unwrap_or_else(|| inputs.working_dir.join("worker.sqlite"));
     let bare = is_bare(reader, files);
     let databases = if bare {
-        reader.show_default(&vars::DB_CONNECTION, "sqlite");
-        reader.show_default(&vars::DB_DATABASE, embedded.display());
-        Databases::embedded(embedded.clone())
+        reader.show_default(&vars::WORKER_DATABASE, embedded.display());
+        Databases::embedded(reader, embedded.clone())
     } else {
+        reader.show_default(&vars::WORKER_DATABASE, "");
         Databases::read(reader, root, &inputs.working_dir)
     };
     let mut connections = queue::connections(reader, &redis, &databases);
@@ -142,6 +143,7 @@ fn check_names(reader: &mut Reader<'_>, flags: &BTreeMap<String, String>) {
                 .push(Problem::new(format!("--{flag}"), "is not a setting", ""));
         }
     }
+    reader.warn_of_hidden();
     let unknown =
         |name: &String| name.starts_with("WORKER_") && VARIABLES.iter().all(|known| known.name != name);
     let unknown: Vec<_> = reader.names().filter(unknown).collect();
@@ -329,6 +331,8 @@ mod tests {
 
     #[test]
     fn surprises_are_said() {
+        let loaded = load_all(&[("REDIS_HOST", "")], &[], app_files("REDIS_HOST=h\n")).unwrap();
+        assert_eq!(warned(&loaded), ["REDIS_HOST"]);
         let loaded = load(&[
             ("WORKER_LEAES", "60"),
             ("QUEUE_CONNECTION", "redis"),

@@ -177,14 +177,18 @@ pub(super) fn table(reader: &mut Reader<'_>, var: &'static Variable, default: &s
 }
 
 fn retry_after(reader: &mut Reader<'_>, var: &'static Variable) -> Duration {
-    if reader.is_null(var) {
-        return RETRY_AFTER_NULL;
-    }
+    let origin = reader.origin(var);
     let whole =
         |text: &str| units::duration(text).filter(|limit| limit.as_millis() % 1000 == 0 && !limit.is_zero());
-    reader
-        .parsed(var, "is not a whole number of seconds", whole)
-        .unwrap_or(RETRY_AFTER)
+    let retry_after = if reader.is_null(var) {
+        RETRY_AFTER_NULL
+    } else {
+        reader
+            .parsed(var, "is not a whole number of seconds", whole)
+            .unwrap_or(RETRY_AFTER)
+    };
+    reader.show(var, units::seconds(retry_after), origin);
+    retry_after
 }
 
 /// The connection of `QUEUE_CONNECTION`.

@@ -68,6 +68,24 @@ impl<'a> Reader<'a> {
         self.env.names().into_iter().chain(self.dotenv.keys().cloned())
     }
 
+    /// Warns of variables that are empty in the environment and so hide what `.env` says, as they do in Laravel.
+    pub(super) fn warn_of_hidden(&mut self) {
+        for var in VARIABLES {
+            let hides = self.env.get(var.name).is_some_and(|value| value.is_empty());
+            if hides
+                && self
+                    .dotenv
+                    .get(var.name)
+                    .is_some_and(|(value, _)| !value.is_empty())
+            {
+                self.warn(
+                    var,
+                    "is set to nothing in the environment, which hides its value in .env",
+                );
+            }
+        }
+    }
+
     /// The value of a flag that has no variable.
     pub(super) fn flag(&self, flag: &str) -> Option<&'a str> {
         self.flags.get(flag).map(String::as_str)
@@ -123,11 +141,6 @@ impl<'a> Reader<'a> {
     /// The text of `var`; nothing and `null` are none.
     pub(super) fn text(&mut self, var: &'static Variable) -> Option<String> {
         self.explicit(var).filter(|text| !text.is_empty())
-    }
-
-    /// The text of `var` or of the first of `others` that has one.
-    pub(super) fn first(&mut self, vars: &[&'static Variable]) -> Option<(String, &'static Variable)> {
-        vars.iter().find_map(|var| Some((self.text(var)?, *var)))
     }
 
     pub(super) fn text_or(&mut self, var: &'static Variable, default: &str) -> String {

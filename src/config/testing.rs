@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Config, Files, Inputs, Loaded, Problems, TextFile};
+use super::{Config, Database, Files, Flavour, Inputs, Loaded, MysqlTls, Problems, Secret, TextFile};
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -48,7 +48,7 @@ pub(super) fn app_files(dotenv: &str) -> Files {
     Files {
         laravel_root: Some("/app".into()),
         dotenv: Some(file("/app/.env", dotenv)),
-        toml: None,
+        ..Files::default()
     }
 }
 
@@ -66,4 +66,34 @@ pub(super) fn warned(loaded: &Loaded) -> Vec<&str> {
         .iter()
         .map(|warning| warning.name.as_str())
         .collect()
+}
+
+/// The default connection of an installation without an application.
+pub(super) fn database(env: &[(&str, &str)]) -> Database {
+    load(&[&[("QUEUE_CONNECTION", "database")], env].concat())
+        .config
+        .databases
+        .default()
+        .unwrap()
+        .clone()
+}
+
+/// A MySQL connection without a socket and with the default encryption.
+pub(super) fn mysql(
+    host: &str,
+    port: u16,
+    database: &str,
+    username: &str,
+    password: Option<&str>,
+) -> Database {
+    Database::Mysql {
+        flavour: Flavour::Mysql,
+        host: host.to_owned(),
+        port,
+        socket: None,
+        database: database.to_owned(),
+        username: username.to_owned(),
+        password: password.map(Secret::new),
+        tls: MysqlTls::Preferred,
+    }
 }

@@ -115,8 +115,8 @@ variables! {
     MYSQLUSER Plain, "root", "text", "User that belongs to MYSQLHOST";
     MYSQLPASSWORD Secret, "", "text", "Password that belongs to MYSQLHOST";
     DB_HOST Plain, "127.0.0.1", "a host name or address", "SQL server";
-    DB_PORT Plain, "3306, pgsql 5432", "a number from 1 to 65535", "Port of the SQL server";
-    DB_DATABASE Plain, "sqlite: database/database.sqlite of the application",
+    DB_PORT Plain, "3306, for pgsql 5432", "a number from 1 to 65535", "Port of the SQL server";
+    DB_DATABASE Plain, "for sqlite database/database.sqlite of the application",
         "name of the database; for sqlite the path of the file, or :memory:", "Database";
     DB_USERNAME Plain, "root", "text", "User of the SQL server";
     DB_PASSWORD Secret, "", "text; null or nothing is no password", "Password of the SQL server";
@@ -155,9 +155,9 @@ variables! {
     WORKER_DATABASE Plain, "worker.sqlite",
         "the path of a file",
         "SQLite file of the worker's own, used when nothing of the application is configured";
-    WORKER_CONCURRENCY --"concurrency" Plain, "10; migration 2",
+    WORKER_CONCURRENCY --"concurrency" Plain, "10",
         "a number from 1 to 10000",
-        "Jobs at a time per lane; worker.toml wins for its queues, the flag over both";
+        "Jobs at a time per lane, of migration at most 2; worker.toml wins for its queues, the flag over both";
     WORKER_LEASE Plain, "60",
         "seconds such as 60, or with a unit: 90s, 2m; 3 s to 1 day",
         "How long a reservation lasts unless it is renewed";

@@ -97,3 +97,73 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Option<SocketAddr> {
         port.as_deref().unwrap_or(text).parse().ok()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{load, problems};
+    use super::*;
+
+    #[test]
+    fn defaults_and_forms() {
+        let seconds = |s| Duration::from_secs(s);
+        let worker = load(&[]).config.worker;
+        assert_eq!(
+            (worker.lease, worker.drain, worker.start_wait),
+            (seconds(60), seconds(600), seconds(120))
+        );
+        assert_eq!(
+            (worker.concurrency, worker.max_timeout, worker.sleep),
+            (10, None, seconds(3))
+        );
+        assert_eq!(
+            (worker.on_unknown, worker.log_format),
+            (OnUnknown::Release, LogFormat::Auto)
+        );
+        let config = load(&[
+            ("WORKER_LEASE", "2m"),
+            ("WORKER_SLEEP", "0.25"),
+            ("WORKER_MAX_TIMEOUT", "0"),
+            ("WORKER_ON_UNKNOWN", "fail"),
+            ("WORKER_LOG_FORMAT", "json"),
+            ("WORKER_HTTP", "localhost:9090"),
+        ])
+        .config;
+        let worker = config.worker;
+        assert_eq!(
+            (worker.lease, worker.sleep.as_millis(), worker.max_timeout),
+            (seconds(120), 250, None)
+        );
+        assert_eq!(
+            (worker.on_unknown, worker.log_format),
+            (OnUnknown::Fail, LogFormat::Json)
+        );
+        assert_eq!(config.http, Some(([127, 0, 0, 1], 9090).into()));
+    }
+
+    #[test]
+    fn mistakes() {
+        for (name, value) in [
+            ("WORKER_LEASE", "12moons"),
+            ("WORKER_LEASE", "2"),
+            ("WORKER_LEASE", "25h"),
+            ("WORKER_DRAIN", "true"),
+            ("WORKER_START_WAIT", "-1"),
+            ("WORKER_MAX_TIMEOUT", "never"),
+            ("WORKER_CONCURRENCY", "0"),
+            ("WORKER_CONCURRENCY", "10001"),
+            ("WORKER_ON_UNKNOWN", "drop"),
+            ("WORKER_SLEEP", "2d"),
+            ("WORKER_LOG_FORMAT", "xml"),
+            ("WORKER_HTTP", "9090"),
+            ("WORKER_HTTP", "0.0.0.0:"),
+        ] {
+            let problems = problems(&[(name, value)]);
+            let expected = format!("{name} (environment) is not ");
+            assert!(
+                problems.len() == 1
+                    && problems[0].starts_with(&expected)
+                    && problems[0].contains("; allowed: ")
+            );
+        }
+    }
+}

@@ -213,7 +213,7 @@ impl<'a> Opener<'a> {
                     SqlFailed::new(&db)
                 }))
             }
-            FailedStore::Null => Ok(Arc::new(NullFailed::default())),
+            FailedStore::Null => Ok(Arc::new(NullFailed)),
             FailedStore::Unavailable(problem) => Err(problem.clone().into()),
         }
     }

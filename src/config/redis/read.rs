@@ -29,19 +29,26 @@ pub(in crate::config) fn connection(
     vars: [&'static Variable; 2],
     default: Connection,
 ) -> Connection {
+    let [wins, other] = vars;
     let [first, second] = vars.map(|var| reader.choice(var, CONNECTIONS));
-    if let (Some(one), Some(other)) = (first, second)
-        && one != other
-    {
-        reader.warn(
-            vars[0],
-            format!(
-                "and {} name different connections: {} wins",
-                vars[1].name, vars[0].name
-            ),
+    if first.is_some() && second.is_some() && first != second {
+        let what = format!(
+            "and {} name different connections: {} wins",
+            other.name, wins.name
         );
+        reader.warn(wins, what);
     }
-    first.or(second).unwrap_or(default)
+    let chosen = first.or(second).unwrap_or(default);
+    let word = CONNECTIONS
+        .iter()
+        .find(|(_, connection)| *connection == chosen)
+        .map_or("", |(word, _)| word);
+    match (first, second) {
+        (None, Some(_)) => reader.show(wins, word, Origin::Within(other.name)),
+        (Some(_), _) => reader.show(other, word, Origin::Within(wins.name)),
+        (None, None) => {}
+    }
+    chosen
 }
 
 impl Redis {
@@ -62,7 +69,11 @@ impl Redis {
         let password = reader.secret(&vars::REDIS_PASSWORD);
         let mut redis = Self {
             address,
-            username: url.as_ref().and_then(|url| url.user.clone()).or(username),
+            // As in Laravel, a URL with a password alone leaves no user.
+            username: match &url {
+                Some(url) if url.user.is_some() || url.password.is_some() => url.user.clone(),
+                Some(_) | None => username,
+            },
             password: url.as_ref().and_then(|url| url.password.clone()).or(password),
             prefix,
             prefix_source,
@@ -238,7 +249,10 @@ fn show_within(reader: &mut Reader<'_>, url: &Url, redis: &Redis) {
                 reader.show(&vars::REDIS_PORT, port.to_string(), origin());
             }
         }
-        Address::Unix(path) => reader.show(&vars::REDIS_HOST, path.display().to_string(), origin()),
+        Address::Unix(path) => {
+            reader.show(&vars::REDIS_HOST, path.display().to_string(), origin());
+            reader.show(&vars::REDIS_PORT, "", origin());
+        }
     }
     if let Some(user) = &url.user {
         reader.show(&vars::REDIS_USERNAME, user, origin());
