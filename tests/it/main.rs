@@ -6,5 +6,8 @@
 )]
 
 mod harness;
+mod http;
+mod limits;
+mod site;
 mod store;
 mod wire;
