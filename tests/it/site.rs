@@ -224,7 +224,14 @@ impl Site {
     /// What lies in a queue now.
     pub(crate) fn queue(&self, name: &str) -> Queue {
         if let Some(redis) = self.client() {
-            let dump = redis.queue(name);
+            // Three reads, between which a job may move: only what is seen twice is taken for true.
+            let mut dump = redis.queue(name);
+            for _ in 0..5 {
+                let again = redis.queue(name);
+                if std::mem::replace(&mut dump, again) == dump {
+                    break;
+                }
+            }
             let scored =
                 |list: Vec<harness::Scored>| list.into_iter().map(|it| lying(it.payload.0, it.score));
             return Queue {
