@@ -8,6 +8,7 @@
 mod harness;
 mod http;
 mod limits;
+mod poison;
 mod shutdown;
 mod site;
 mod store;
