@@ -335,3 +335,21 @@ async fn a_unix_socket_serves() {
     push(&*queue, &["a"]).await;
     assert_eq!(reserve(&*queue).await.expect("reserve"), ["a"]);
 }
+
+/// A server that does not speak TLS where TLS is asked for is an error like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_needs_a_server_that_speaks_it() {
+    let server = start();
+    let options = redis_options(&server.redis());
+    let RedisAddress::Tcp { host, port, .. } = options.address.clone() else {
+        panic!("the server listens on a port");
+    };
+    let address = RedisAddress::Tcp {
+        host,
+        port,
+        tls: true,
+    };
+    let queue = open(&RedisOptions { address, ..options });
+    let error = queue.ping().await.expect_err("no handshake");
+    assert_eq!(error.kind(), Kind::Transient, "{error}");
+}

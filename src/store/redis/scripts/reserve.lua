@@ -77,8 +77,16 @@ local function find_attempts(text, attempts)
 end
 
 -- The reserved copy of a text, and what to say about it. Laravel writes the number last, or just before
--- "delay": there nothing needs to be parsed.
+-- "delay": there nothing needs to be parsed, and for small numbers not even searched.
 local function counted(text)
+  local digit = string.match(text, '^,"attempts":(%d),"delay":null}$', -27)
+  if digit then
+    return string.sub(text, 1, -16) .. (digit + 1) .. ',"delay":null}', #text - 14
+  end
+  digit = string.match(text, '^,"attempts":(%d)}$', -14)
+  if digit then
+    return string.sub(text, 1, -3) .. (digit + 1) .. '}', #text - 1
+  end
   local at, digits = string.match(text, '[,{]"attempts":()(%d+),"delay":[%dnul]+}$', -64)
   if not at then
     at, digits = string.match(text, '[,{]"attempts":()(%d+)}$', -32)
@@ -96,30 +104,63 @@ local function counted(text)
   return again, {again, attempts + 1}
 end
 
--- Takes from the head of the list. A text whose copy is reserved already stays where it is: a sorted set
--- can hold it only once.
+-- Reserves copies, and says for each whether it is new among the reserved ones; nothing when all are, and
+-- they nearly always are. A set can hold a text only once, and the texts of a list may have twins.
+local function reserve(reserved, copies)
+  local fresh, members = {}, {}
+  -- Nobody else has our score, so afterwards it says which ones were added now.
+  local clear = redis.call('ZCOUNT', reserved, expiry, expiry) == 0
+  if clear then
+    for i, copy in ipairs(copies) do
+      members[2 * i - 1], members[2 * i] = expiry, copy
+    end
+    local added = redis.call('ZADD', reserved, 'NX', unpack(members))
+    if added == #copies then return end
+  end
+  local known = {}
+  for i, copy in ipairs(copies) do
+    if known[copy] then
+      fresh[i] = false
+    elseif clear then
+      fresh[i] = tonumber(redis.call('ZSCORE', reserved, copy)) == tonumber(expiry)
+    else
+      fresh[i] = redis.call('ZADD', reserved, 'NX', expiry, copy) == 1
+    end
+    known[copy] = true
+  end
+  return fresh
+end
+
+-- Takes from the head of the list. A text whose copy is reserved already stays where it is.
 local function take(list, reserved, jobs)
-  local twins, seen, chunk = {}, 0, 4
+  local twins, seen, weight, chunk = {}, 0, 0, 4
   local last = want - taken + 1000
   while taken < want and bytes < limit and seen < last do
     local ask = math.min(chunk, want - taken)
     local texts = redis.call('LRANGE', list, seen, seen + ask - 1)
-    for _, text in ipairs(texts) do
-      if bytes >= limit then break end
-      seen = seen + 1
-      local copy, edit = counted(text)
-      if redis.call('ZADD', reserved, 'NX', expiry, copy) == 1 then
-        jobs[#jobs + 1] = text
-        jobs[#jobs + 1] = edit
+    if #texts == 0 then break end
+    local copies, edits = {}, {}
+    local size = 0
+    for i, text in ipairs(texts) do
+      if bytes + size >= limit then break end
+      copies[i], edits[i] = counted(text)
+      size = size + #text
+    end
+    local fresh = reserve(reserved, copies)
+    for i = 1, #copies do
+      if not fresh or fresh[i] then
+        jobs[#jobs + 1] = texts[i]
+        jobs[#jobs + 1] = edits[i]
         taken = taken + 1
-        bytes = bytes + #text
+        bytes = bytes + #texts[i]
       else
-        twins[#twins + 1] = text
+        twins[#twins + 1] = texts[i]
       end
     end
+    seen = seen + #copies
+    weight = weight + size
     if #texts < ask then break end
-    local each = math.max(1, bytes / math.max(1, taken))
-    chunk = math.max(1, math.min(500, math.floor((limit - bytes) / each)))
+    chunk = math.max(1, math.min(500, math.floor((limit - bytes) * seen / math.max(1, weight))))
   end
   if #jobs > 1 then
     redis.call('LTRIM', list, seen, -1)
