@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod port;
+pub mod redis;
 pub mod sql;
 
 pub use error::{Error, Kind};

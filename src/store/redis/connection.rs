@@ -1,0 +1,216 @@
+//! Connections: one that all commands share, and separate ones for a command that blocks.
+
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::io::tcp::{TcpSettings, socket2};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue};
+use redis::{IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+
+use super::failure::Failure;
+use super::options::{RedisAddress, RedisOptions};
+use super::script::Script;
+use crate::store::Error;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a command may go unanswered. The library's own half a second gives up on a server that is
+/// merely slow, which then reserves jobs for nobody.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long written bytes may go unacknowledged by the other side before the connection counts as dead.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// The connection to one database, made when it is needed and replaced after it broke.
+pub(super) struct Connection {
+    client: Client,
+    address: RedisAddress,
+    slot: Mutex<Slot>,
+}
+
+#[derive(Default)]
+struct Slot {
+    live: Option<Live>,
+    /// Counts connections, so that only the one that broke is thrown away.
+    made: u64,
+    failed: Option<(Instant, Failure)>,
+}
+
+#[derive(Clone)]
+struct Live {
+    number: u64,
+    connection: MultiplexedConnection,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connection({})", self.address)
+    }
+}
+
+impl Connection {
+    /// Prepares a connection; none is made yet.
+    ///
+    /// # Errors
+    /// When the options cannot be used, such as a database number out of range.
+    pub(super) fn new(options: &RedisOptions) -> Result<Self, Error> {
+        let refuse = |error: &RedisError| Failure::of(error).during("use these Redis options");
+        let mut login = RedisConnectionInfo::default()
+            .set_db(i64::from(options.db))
+            .set_skip_set_lib_name();
+        if let Some(username) = &options.username {
+            login = login.set_username(username);
+        }
+        if let Some(password) = &options.password {
+            login = login.set_password(password.reveal());
+        }
+        let info = address(&options.address)
+            .into_connection_info()
+            .map_err(|error| refuse(&error))?
+            .set_tcp_settings(tcp_settings())
+            .set_redis_settings(login);
+        Ok(Self {
+            client: Client::open(info).map_err(|error| refuse(&error))?,
+            address: options.address.clone(),
+            slot: Mutex::default(),
+        })
+    }
+
+    /// Sends one command and waits for its answer.
+    pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let mut live = self.live().await?;
+        let answer = command.query_async(&mut live.connection).await;
+        self.judge(live.number, answer).await
+    }
+
+    /// Sends several commands in one go and waits for their answers.
+    pub(super) async fn send_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failure> {
+        let mut live = self.live().await?;
+        let answer = commands.query_async(&mut live.connection).await;
+        self.judge(live.number, answer).await
+    }
+
+    /// Runs a script; `fill` writes the number of keys, the keys and the arguments. The script's text is
+    /// sent only when the server does not know it.
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        fill: impl Fn(&mut Cmd) + Send + Sync,
+    ) -> Result<T, Failure> {
+        let mut live = self.live().await?;
+        let mut command = script.by_hash();
+        fill(&mut command);
+        let mut answer = command.query_async(&mut live.connection).await;
+        if let Err(error) = &answer
+            && error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+        {
+            let mut command = script.by_text();
+            fill(&mut command);
+            answer = command.query_async(&mut live.connection).await;
+        }
+        self.judge(live.number, answer).await
+    }
+
+    /// Makes a connection for a command that blocks: it has no time limit of its own.
+    pub(super) async fn blocking(&self) -> Result<MultiplexedConnection, Failure> {
+        self.connect(None).await
+    }
+
+    async fn live(&self) -> Result<Live, Failure> {
+        let asked = Instant::now();
+        let mut slot = self.slot.lock().await;
+        if let Some(live) = &slot.live {
+            return Ok(live.clone());
+        }
+        // Those who waited while another's attempt failed share its answer.
+        if let Some((at, failure)) = &slot.failed
+            && *at > asked
+        {
+            return Err(failure.clone());
+        }
+        match self.connect(Some(RESPONSE_TIMEOUT)).await {
+            Ok(connection) => {
+                slot.made += 1;
+                let number = slot.made;
+                let live = Live { number, connection };
+                slot.live = Some(live.clone());
+                Ok(live)
+            }
+            Err(failure) => {
+                slot.failed = Some((Instant::now(), failure.clone()));
+                Err(failure)
+            }
+        }
+    }
+
+    async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, Failure> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(response_timeout);
+        let mut connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .map_err(|error| Failure::not_connected(&error, &self.address))?;
+        let mut name = redis::cmd("CLIENT");
+        name.arg("SETNAME").arg("worker");
+        // A name helps people who look at the server; a user without this right works as well.
+        let named = tokio::time::timeout(CONNECT_TIMEOUT, name.query_async::<Value>(&mut connection)).await;
+        match named {
+            Ok(Err(error)) if error.is_unrecoverable_error() => {
+                Err(Failure::not_connected(&error, &self.address))
+            }
+            Err(_) => {
+                let silent = RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
+                Err(Failure::not_connected(&silent, &self.address))
+            }
+            Ok(_) => Ok(connection),
+        }
+    }
+
+    async fn judge<T>(&self, number: u64, answer: Result<T, RedisError>) -> Result<T, Failure> {
+        let error = match answer {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let failure = Failure::of(&error);
+        if failure.reconnect {
+            let mut slot = self.slot.lock().await;
+            if slot.live.as_ref().is_some_and(|live| live.number == number) {
+                slot.live = None;
+            }
+        }
+        Err(failure)
+    }
+}
+
+fn address(address: &RedisAddress) -> ConnectionAddr {
+    match address {
+        RedisAddress::Tcp {
+            host,
+            port,
+            tls: false,
+        } => ConnectionAddr::Tcp(host.clone(), *port),
+        RedisAddress::Tcp {
+            host,
+            port,
+            tls: true,
+        } => ConnectionAddr::TcpTls {
+            host: host.clone(),
+            port: *port,
+            insecure: false,
+            tls_params: None,
+        },
+        RedisAddress::Unix(path) => ConnectionAddr::Unix(path.clone()),
+    }
+}
+
+fn tcp_settings() -> TcpSettings {
+    let probe = Duration::from_secs(4);
+    let settings = TcpSettings::default()
+        .set_nodelay(true)
+        .set_keepalive(socket2::TcpKeepalive::new().with_time(probe).with_interval(probe));
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(SILENCE);
+    settings
+}

@@ -1,0 +1,129 @@
+//! The names of keys: Laravel's for queues, and `worker:` for what is ours.
+
+use redis::{Cmd, RedisWrite};
+
+use crate::store::port::QueueName;
+
+/// Names keys below one prefix.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    prefix: String,
+    tagged: bool,
+}
+
+impl Keys {
+    /// Names below `prefix`; with `tagged` a queue's name is a hash tag.
+    pub(super) fn new(prefix: &str, tagged: bool) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            tagged,
+        }
+    }
+
+    /// The list of available jobs. The names of the other three begin with it.
+    pub(super) fn list(&self, queue: &QueueName) -> String {
+        let prefix = &self.prefix;
+        if self.tagged {
+            format!("{prefix}queues:{{{queue}}}")
+        } else {
+            format!("{prefix}queues:{queue}")
+        }
+    }
+
+    /// The sorted set of jobs whose time has not come.
+    pub(super) fn delayed(&self, queue: &QueueName) -> String {
+        self.list(queue) + ":delayed"
+    }
+
+    /// The sorted set of jobs being worked.
+    pub(super) fn reserved(&self, queue: &QueueName) -> String {
+        self.list(queue) + ":reserved"
+    }
+
+    /// The list with one entry per available job, on which idle workers block.
+    pub(super) fn notify(&self, queue: &QueueName) -> String {
+        self.list(queue) + ":notify"
+    }
+
+    /// Writes all four as arguments: list, delayed, reserved, notify.
+    pub(super) fn write_all(&self, queue: &QueueName, command: &mut Cmd) {
+        let list = self.list(queue);
+        command.arg(&list);
+        for suffix in ["delayed", "reserved", "notify"] {
+            command.write_arg_fmt(format_args!("{list}:{suffix}"));
+        }
+    }
+
+    /// A key of our own.
+    pub(super) fn own(&self, name: &str) -> String {
+        format!("{}worker:{name}", self.prefix)
+    }
+
+    /// A pattern for SCAN that matches all keys of queues.
+    pub(super) fn queues_pattern(&self) -> String {
+        let mut pattern = String::with_capacity(self.prefix.len() + 8);
+        for letter in self.prefix.chars() {
+            if matches!(letter, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
+                pattern.push('\\');
+            }
+            pattern.push(letter);
+        }
+        pattern + "queues:*"
+    }
+
+    /// The queue that a key belongs to, when it is one that holds jobs.
+    pub(super) fn queue_of(&self, key: &str) -> Option<QueueName> {
+        let name = key.strip_prefix(&self.prefix)?.strip_prefix("queues:")?;
+        if name.ends_with(":notify") {
+            return None;
+        }
+        let name = name.strip_suffix(":delayed").unwrap_or(name);
+        let name = name.strip_suffix(":reserved").unwrap_or(name);
+        let name = match name.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+            Some(inner) if self.tagged => inner,
+            _ => name,
+        };
+        Some(QueueName::new(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_laravels() {
+        let keys = Keys::new("facturino_", false);
+        let queue = QueueName::new("einvoice");
+        assert_eq!(keys.list(&queue), "facturino_queues:einvoice");
+        assert_eq!(keys.delayed(&queue), "facturino_queues:einvoice:delayed");
+        assert_eq!(keys.reserved(&queue), "facturino_queues:einvoice:reserved");
+        assert_eq!(keys.notify(&queue), "facturino_queues:einvoice:notify");
+        assert_eq!(keys.own("processes"), "facturino_worker:processes");
+    }
+
+    #[test]
+    fn a_cluster_keeps_a_queues_keys_on_one_node() {
+        let keys = Keys::new("a_", true);
+        let queue = QueueName::new("mail");
+        assert_eq!(keys.delayed(&queue), "a_queues:{mail}:delayed");
+        assert_eq!(keys.queue_of("a_queues:{mail}:delayed"), Some(queue));
+    }
+
+    #[test]
+    fn keys_tell_their_queue() {
+        let keys = Keys::new("a*b_", false);
+        assert_eq!(keys.queues_pattern(), "a\\*b_queues:*");
+        let mail = Some(QueueName::new("mail"));
+        for key in [
+            "a*b_queues:mail",
+            "a*b_queues:mail:delayed",
+            "a*b_queues:mail:reserved",
+        ] {
+            assert_eq!(keys.queue_of(key), mail);
+        }
+        assert_eq!(keys.queue_of("a*b_queues:mail:notify"), None);
+        assert_eq!(keys.queue_of("queues:mail"), None);
+        assert_eq!(keys.queue_of("a*b_queues:{mail}"), Some(QueueName::new("{mail}")));
+    }
+}

@@ -1,0 +1,180 @@
+//! The stores that the suite runs on, and what its cases share.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
+use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
+
+/// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
+/// function that makes its [`Store`].
+macro_rules! on_every_engine {
+    ($($(#[$doc:meta])* async fn $name:ident($store:ident: &Store) $body:block)*) => {
+        $($(#[$doc])* async fn $name($store: &Store) $body)*
+
+        crate::store::engine::engine_tests!(redis { $($name)* });
+    };
+}
+
+macro_rules! engine_tests {
+    ($engine:ident { $($name:ident)* }) => {
+        mod $engine {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name(&crate::store::engine::$engine()).await;
+                }
+            )*
+        }
+    };
+}
+
+pub(crate) use {engine_tests, on_every_engine};
+
+/// How long something may take that should happen at once, on a loaded machine.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+/// A lease that does not end during a test.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+/// A lease that ends during a test.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
+
+/// A store of its own, empty at first and gone with the test.
+pub(crate) struct Store {
+    open: Box<dyn Fn() -> Arc<dyn Queue> + Send + Sync>,
+    _keep: Box<dyn Any + Send + Sync>,
+}
+
+/// A store in a Redis server that all tests share, below a prefix of its own.
+pub(crate) fn redis() -> Store {
+    let redis = harness::shared_redis();
+    let options = redis_options(&redis);
+    Store {
+        open: Box::new(move || Arc::new(RedisQueue::new(&options).expect("the options are good"))),
+        _keep: Box::new(redis),
+    }
+}
+
+/// How the driver reaches what a test's own client sees.
+pub(crate) fn redis_options(redis: &harness::Redis) -> RedisOptions {
+    let (host, port) = redis
+        .url()
+        .trim_start_matches("redis://")
+        .split_once(':')
+        .expect("the URL names a host and a port");
+    RedisOptions {
+        address: RedisAddress::Tcp {
+            host: host.to_owned(),
+            port: port.parse().expect("a port is a number"),
+            tls: false,
+        },
+        username: None,
+        password: None,
+        db: 3,
+        prefix: redis.prefix().to_owned(),
+        cluster: false,
+    }
+}
+
+impl Store {
+    /// A driver of its own, as another process would have.
+    pub(crate) fn open(&self) -> Arc<dyn Queue> {
+        (self.open)()
+    }
+
+    /// A driver with jobs of these uuids on `queue`.
+    pub(crate) async fn with(&self, queue: &str, uuids: &[&str]) -> Arc<dyn Queue> {
+        let store = self.open();
+        let jobs: Vec<NewJob> = uuids.iter().map(|uuid| job(&*store, queue, uuid)).collect();
+        store.push(&jobs).await.expect("push");
+        store
+    }
+}
+
+/// A job as Laravel 12 writes one.
+pub(crate) fn job(store: &dyn Queue, queue: &str, uuid: &str) -> NewJob {
+    job_with(
+        store,
+        queue,
+        uuid,
+        r#"{"commandName":"A","command":"O:1:\"A\":0:{}"}"#,
+    )
+}
+
+/// The same with other data.
+pub(crate) fn job_with(store: &dyn Queue, queue: &str, uuid: &str, data: &str) -> NewJob {
+    let counter = if store.carries_attempts() {
+        format!(r#""id":"{uuid}","attempts":0,"#)
+    } else {
+        String::new()
+    };
+    let payload = format!(
+        r#"{{"uuid":"{uuid}","displayName":"A","job":"Illuminate\\Queue\\CallQueuedHandler@call","data":{data},"createdAt":1768471200,{counter}"delay":null}}"#
+    );
+    NewJob {
+        queue: QueueName::new(queue),
+        payload: Bytes::from(payload),
+        delay: None,
+    }
+}
+
+/// The names of queues.
+pub(crate) fn queues(names: &[&str]) -> Vec<QueueName> {
+    names.iter().map(|name| QueueName::new(name)).collect()
+}
+
+/// The uuids of reserved jobs, in order.
+pub(crate) fn uuids(jobs: &[Reserved]) -> Vec<String> {
+    jobs.iter().map(uuid).collect()
+}
+
+/// The uuid of a reserved job.
+pub(crate) fn uuid(job: &Reserved) -> String {
+    let payload: serde_json::Value = serde_json::from_slice(&job.payload).expect("the payload is JSON");
+    payload["uuid"]
+        .as_str()
+        .expect("the payload has a uuid")
+        .to_owned()
+}
+
+/// Takes up to `max` jobs that are there now.
+pub(crate) async fn take(store: &dyn Queue, queue: &str, max: usize) -> Vec<Reserved> {
+    store
+        .reserve(&queues(&[queue]), max, LONG)
+        .await
+        .expect("reserve")
+}
+
+/// Takes the one job that is there or comes soon.
+pub(crate) async fn take_one(store: &dyn Queue, queue: &str) -> Reserved {
+    until("a job is available", async || take(store, queue, 1).await.pop()).await
+}
+
+/// The settlement of one job.
+pub(crate) fn settlement(job: &Reserved, settle: Settle) -> Settlement {
+    Settlement {
+        queue: job.queue.clone(),
+        receipt: job.receipt.clone(),
+        settle,
+    }
+}
+
+/// Settles one job.
+pub(crate) async fn settle(store: &dyn Queue, job: &Reserved, settle: Settle) -> Held {
+    let held = store.settle(&[settlement(job, settle)]).await.expect("settle");
+    assert_eq!(held.len(), 1);
+    held[0]
+}
+
+/// Looks until `look` finds something: the one place where these tests wait.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < SOON, "still waiting until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
