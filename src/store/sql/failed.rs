@@ -149,7 +149,9 @@ fn local_time(db: &Database, hours: u32) -> String {
     let then = now
         .checked_sub(i64::from(hours).hours())
         .unwrap_or(Timestamp::UNIX_EPOCH);
-    db.options.timezone.to_datetime(then)
+    db.options
+        .timezone
+        .to_datetime(then)
         .strftime("%Y-%m-%d %H:%M:%S")
         .to_string()
 }
