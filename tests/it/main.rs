@@ -7,4 +7,5 @@
 
 mod harness;
 mod store;
+mod store_sql;
 mod wire;
