@@ -147,7 +147,7 @@ impl Bench {
             cpu_us_per_job: spent.map(|spent| micros(spent) / count(jobs)),
             latency_p50_ms: quantile(&latencies, 0.5),
             latency_p99_ms: quantile(&latencies, 0.99),
-            resident_mb: resident_bytes().map(|bytes| bytes_as_mb(bytes)),
+            resident_mb: resident_bytes().map(bytes_as_mb),
             idle_commands_per_s,
             idle_cpu_percent,
         })

@@ -49,9 +49,9 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
     let env = ProcessEnv::capture();
     let figures = block_on_threads(Box::pin(bench::measure(store, args.jobs, args.slots, &env)))?;
     if args.json {
-        output::json(&figures)?
+        output::json(&figures)?;
     } else {
-        print(&figures)
+        print(&figures);
     }
     Ok(Exit::Done)
 }

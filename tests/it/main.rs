@@ -12,4 +12,5 @@ mod poison;
 mod shutdown;
 mod site;
 mod store;
+mod store_sql;
 mod wire;

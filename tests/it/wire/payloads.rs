@@ -215,9 +215,8 @@ fn attempts_are_edited_in_place() {
 #[test]
 fn texts_that_went_through_cjson_read_the_same() {
     for version in VERSIONS {
-        let recordings = fixtures(version, "redis").into_iter();
-        for (path, json) in recordings.filter(|(path, _)| path.to_string_lossy().contains("cjson")) {
-            for case in json["cases"].as_array().unwrap() {
+        for (path, json) in fixtures(version, "redis") {
+            for case in json["cases"].as_array().into_iter().flatten() {
                 let (Some(before), Some(after)) = (case["before"].as_str(), case["reserved"].as_str()) else {
                     continue;
                 };
