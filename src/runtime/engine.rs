@@ -1,6 +1,5 @@
 //! The parts that all lanes of a process share.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -88,40 +87,57 @@ pub struct Engine {
 }
 
 /// How many jobs may still be started, of the `max_jobs` asked for.
+///
+/// A lane takes from the budget before it asks the store, and puts back what the store did not have; so
+/// an empty budget is spent only when as many jobs have really come.
 #[derive(Debug)]
-pub struct Budget(Option<AtomicI64>);
+pub struct Budget(Option<Mutex<Left>>);
+
+#[derive(Debug)]
+struct Left {
+    untaken: usize,
+    unspent: usize,
+}
 
 impl Budget {
     /// A budget of `max_jobs`, or none.
     #[must_use]
     pub fn new(max_jobs: Option<u64>) -> Self {
-        Self(max_jobs.map(|jobs| AtomicI64::new(i64::try_from(jobs).unwrap_or(i64::MAX))))
+        Self(max_jobs.map(|jobs| {
+            let jobs = usize::try_from(jobs).unwrap_or(usize::MAX);
+            Mutex::new(Left {
+                untaken: jobs,
+                unspent: jobs,
+            })
+        }))
     }
 
     /// Takes up to `wanted` from the budget.
     pub fn take(&self, wanted: usize) -> usize {
-        let Some(left) = &self.0 else { return wanted };
-        let asked = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let before = left
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
-                Some(left - asked.min(left))
-            })
-            .unwrap_or(0);
-        usize::try_from(asked.min(before)).unwrap_or(0)
+        let Some(left) = self.left() else { return wanted };
+        let mut left = left;
+        let granted = wanted.min(left.untaken);
+        left.untaken -= granted;
+        granted
     }
 
-    /// Puts back what was not used.
-    pub fn put_back(&self, unused: usize) {
-        if let Some(left) = &self.0 {
-            left.fetch_add(i64::try_from(unused).unwrap_or(0), Ordering::AcqRel);
+    /// Says how many of `taken` jobs have come; puts the others back.
+    pub fn spend(&self, taken: usize, came: usize) {
+        if let Some(mut left) = self.left() {
+            left.untaken += taken.saturating_sub(came);
+            left.unspent = left.unspent.saturating_sub(came);
         }
     }
 
-    /// Whether nothing is left.
+    /// Whether as many jobs have come as were asked for.
     pub fn is_spent(&self) -> bool {
+        self.left().is_some_and(|left| left.unspent == 0)
+    }
+
+    fn left(&self) -> Option<std::sync::MutexGuard<'_, Left>> {
         self.0
             .as_ref()
-            .is_some_and(|left| left.load(Ordering::Acquire) <= 0)
+            .map(|left| left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -168,10 +184,14 @@ mod tests {
         let budget = Budget::new(Some(5));
         assert_eq!(budget.take(3), 3);
         assert_eq!(budget.take(3), 2);
-        assert!(budget.is_spent());
         assert_eq!(budget.take(3), 0);
-        budget.put_back(1);
+        assert!(!budget.is_spent());
+        budget.spend(3, 2);
+        budget.spend(2, 2);
         assert_eq!(budget.take(9), 1);
+        assert!(!budget.is_spent());
+        budget.spend(1, 1);
+        assert!(budget.is_spent());
         assert_eq!(Budget::new(None).take(7), 7);
         assert!(!Budget::new(None).is_spent());
     }

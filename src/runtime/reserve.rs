@@ -19,6 +19,8 @@ use crate::store::port::{QueueName, Reserved, Settle};
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a lane that sees mostly unknown classes leaves the queue to others.
 const STAND_BACK: Duration = Duration::from_secs(10);
+/// The wait while other lanes ask the store for the last jobs of the budget.
+const OTHERS_ASK: Duration = Duration::from_millis(10);
 /// The first wait after an error; doubles up to ten seconds.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
@@ -119,11 +121,15 @@ impl Reserver {
             let asked = self.engine.budget.take(permits.num_permits());
             if asked == 0 {
                 drop(permits);
-                let _ = stopping
-                    .run_until_cancelled(self.engine.holds.wait_for_none())
-                    .await;
-                self.engine.state.stop(StopReason::MaxJobs);
-                return;
+                if self.engine.budget.is_spent() {
+                    let _ = stopping
+                        .run_until_cancelled(self.engine.holds.wait_for_none())
+                        .await;
+                    self.engine.state.stop(StopReason::MaxJobs);
+                    return;
+                }
+                let _ = stopping.run_until_cancelled(tokio::time::sleep(OTHERS_ASK)).await;
+                continue;
             }
             match self
                 .engine
@@ -134,7 +140,7 @@ impl Reserver {
                 Ok(reserved) => {
                     self.recovered();
                     retry = FIRST_RETRY;
-                    self.engine.budget.put_back(asked.saturating_sub(reserved.len()));
+                    self.engine.budget.spend(asked, reserved.len());
                     let none = reserved.is_empty();
                     self.hand_on(reserved, permits, &jobs).await;
                     if none {
@@ -144,7 +150,7 @@ impl Reserver {
                     }
                 }
                 Err(error) => {
-                    self.engine.budget.put_back(asked);
+                    self.engine.budget.spend(asked, 0);
                     self.trouble(&error.to_string());
                     let wait = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
                     retry = (retry * 2).min(LONGEST_RETRY);
