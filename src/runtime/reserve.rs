@@ -19,8 +19,6 @@ use crate::store::port::{QueueName, Reserved, Settle};
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// How long a lane that sees mostly unknown classes leaves the queue to others.
 const STAND_BACK: Duration = Duration::from_secs(10);
-/// The wait while other lanes ask the store for the last jobs of the budget.
-const OTHERS_ASK: Duration = Duration::from_millis(10);
 /// The first wait after an error; doubles up to ten seconds.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest wait after an error.
@@ -118,18 +116,17 @@ impl Reserver {
             let Some((permits, queues)) = self.free_slots().await else {
                 return;
             };
-            let asked = self.engine.budget.take(permits.num_permits());
+            let asking = self.engine.budget.take(permits.num_permits());
+            let Some(asked) = stopping.run_until_cancelled(asking).await else {
+                return;
+            };
             if asked == 0 {
                 drop(permits);
-                if self.engine.budget.is_spent() {
-                    let _ = stopping
-                        .run_until_cancelled(self.engine.holds.wait_for_none())
-                        .await;
-                    self.engine.state.stop(StopReason::MaxJobs);
-                    return;
-                }
-                let _ = stopping.run_until_cancelled(tokio::time::sleep(OTHERS_ASK)).await;
-                continue;
+                let _ = stopping
+                    .run_until_cancelled(self.engine.holds.wait_for_none())
+                    .await;
+                self.engine.state.stop(StopReason::MaxJobs);
+                return;
             }
             match self
                 .engine
@@ -140,17 +137,17 @@ impl Reserver {
                 Ok(reserved) => {
                     self.recovered();
                     retry = FIRST_RETRY;
-                    self.engine.budget.spend(asked, reserved.len());
-                    let none = reserved.is_empty();
+                    let found = reserved.len();
                     self.hand_on(reserved, permits, &jobs).await;
-                    if none {
+                    self.engine.budget.settle(asked, found);
+                    if found == 0 {
                         self.idle(&queues).await;
                     } else {
                         self.set_dry(false);
                     }
                 }
                 Err(error) => {
-                    self.engine.budget.spend(asked, 0);
+                    self.engine.budget.settle(asked, 0);
                     self.trouble(&error.to_string());
                     let wait = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
                     retry = (retry * 2).min(LONGEST_RETRY);

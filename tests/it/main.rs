@@ -6,6 +6,11 @@
 )]
 
 mod harness;
+mod http;
+mod limits;
+mod poison;
+mod shutdown;
+mod site;
 mod store;
 mod store_sql;
 mod wire;
