@@ -85,6 +85,17 @@ pub async fn open_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, OpenE
     Opener::new(config, &config.queue)?.cache().await
 }
 
+/// The queues of the application's Redis server under another prefix.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue, Error> {
+    RedisQueue::new(&RedisOptions {
+        prefix: prefix.to_owned(),
+        ..redis(config, db)
+    })
+}
+
 /// What is said of `QUEUE_CONNECTION=sync`.
 #[must_use]
 pub fn nothing_to_consume() -> Problem {
