@@ -18,6 +18,8 @@ use crate::telemetry::{self, Format};
 /// Arguments of `worker demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Example: worker demo --dir /tmp/worker-demo
+
 Dispatches sample jobs on the queues high, default, einvoice, migration and background and works them off: \
 one fails for good, one succeeds on its second try. Nothing outside the directory is read or written, \
 whatever the environment says.")]
