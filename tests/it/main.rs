@@ -5,6 +5,7 @@
     reason = "a helper of a test has no better answer than to end the test"
 )]
 
+mod commands;
 mod harness;
 mod http;
 mod limits;
@@ -13,4 +14,6 @@ mod shutdown;
 mod site;
 mod store;
 mod store_sql;
+mod tidy;
+mod webhook;
 mod wire;
