@@ -6,5 +6,6 @@
 )]
 
 mod harness;
+mod laravel;
 mod store;
 mod wire;
