@@ -16,7 +16,9 @@ use crate::store::connect::{self, OpenError, Stores};
 use crate::store::port::QueueName;
 use crate::wire::{Cipher, Keys};
 
+pub mod bench;
 pub mod daemon;
+pub mod demo;
 pub mod http;
 pub mod lanes;
 pub mod presence;

@@ -11,6 +11,8 @@ pub struct LaneFlags {
     pub queues: Vec<String>,
     /// Behave as Laravel does without `--queue`: the connection's own queue only.
     pub only_default: bool,
+    /// Slots of every lane, whatever its queues say.
+    pub slots: Option<usize>,
 }
 
 impl LaneFlags {
@@ -52,7 +54,7 @@ impl LaneFlags {
             .iter()
             .map(|queue| (QueueName::new(&queue.name), rules(queue)))
             .collect();
-        Lane::new(queues, slots)
+        Lane::new(queues, self.slots.unwrap_or(slots))
     }
 }
 

@@ -169,6 +169,7 @@ impl Args {
             lanes: LaneFlags {
                 queues: self.queue.clone(),
                 only_default: manner == Manner::Laravel || self.connection.is_some(),
+                slots: None,
             },
             drain: config.worker.drain,
             max_time: seconds(self.max_time),

@@ -108,7 +108,9 @@ impl NativeRunner {
 
 /// What a command carries that only the framework can finish.
 fn needs_framework(payload: &Payload, command: &Command) -> Option<&'static str> {
-    if command.has_chain() {
+    if command.has_middleware() {
+        Some("it carries middleware that only the framework can apply")
+    } else if command.has_chain() {
         Some("it carries a chain that only the framework can continue")
     } else if payload.batch_id().is_some() || command.batch_id().is_some() {
         Some("it belongs to a batch that only the framework can count")

@@ -8,4 +8,5 @@
 mod harness;
 mod laravel;
 mod store;
+mod store_sql;
 mod wire;

@@ -6,7 +6,7 @@
     reason = "a test ends with a message when something is not as it should be"
 )]
 
-mod engine;
+pub(crate) mod engine;
 
 mod clear;
 mod concurrency;

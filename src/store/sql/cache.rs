@@ -60,10 +60,14 @@ impl Cache for SqlCache {
     async fn get(&self, keys: &[&str]) -> Result<Vec<Option<CacheValue>>, Error> {
         let forms: Vec<Vec<String>> = keys.iter().map(|key| self.forms(key)).collect();
         let lines = self.db.dialect.cached(&forms.concat()).await?;
-        let mut found: HashMap<String, Bytes> =
-            lines.into_iter().map(|line| (line.key, line.value)).collect();
-        let first = |forms: &Vec<String>| forms.iter().find_map(|form| found.remove(form));
-        Ok(forms.iter().map(first).map(|value| value.map(decode)).collect())
+        let found: HashMap<String, CacheValue> = (lines.into_iter())
+            .map(|line| (line.key, decode(line.value)))
+            .collect();
+        let value = |forms: &Vec<String>| {
+            let values = forms.iter().filter_map(|form| found.get(form).cloned());
+            values.reduce(later)
+        };
+        Ok(forms.iter().map(value).collect())
     }
 
     async fn put(&self, key: &str, value: &CacheValue, ttl: Option<Duration>) -> Result<(), Error> {
@@ -83,6 +87,14 @@ impl Cache for SqlCache {
             .dialect
             .increment(&self.forms(key), Self::lives(Some(ttl)))
             .await
+    }
+}
+
+/// Of two numbers the greater, since the later of two restart signals counts; else the first.
+fn later(first: CacheValue, second: CacheValue) -> CacheValue {
+    match (&first, &second) {
+        (CacheValue::Int(a), CacheValue::Int(b)) if b > a => second,
+        _ => first,
     }
 }
 

@@ -193,8 +193,9 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
     /// Removes keys from the cache.
     async fn uncache(&self, keys: &[String]) -> Result<(), Error>;
 
-    /// Adds one to the number under the first of `keys` that lives (`i:…;`) and writes the sum under all
-    /// of them, keeping the expiration; without one it writes 1, which lives for `lives`.
+    /// Adds one to the greatest number under those of `keys` that live (`i:…;`) and writes the sum under all
+    /// of them, keeping its expiration; without one it writes 1, which lives for `lives`. Something else
+    /// than a number is [`Kind::Refused`](crate::store::Kind::Refused).
     async fn increment(&self, keys: &[String], lives: Lives) -> Result<i64, Error>;
 
     /// Writes what a process says of itself; it expires after `ttl_s`. Expired ones are removed.

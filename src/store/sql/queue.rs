@@ -87,7 +87,7 @@ impl Queue for SqlQueue {
             queues: queues.to_vec(),
             max,
             max_bytes: BATCH_BYTES,
-            lease_s: whole_seconds(lease).max(1),
+            lease_s: lease_seconds(lease),
         };
         let claimed = self.db.dialect.claim(claim).await?;
         let reserved = claimed.into_iter().map(|row| Reserved {
@@ -101,7 +101,7 @@ impl Queue for SqlQueue {
     }
 
     async fn renew(&self, receipts: &[(QueueName, Receipt)], lease: Duration) -> Result<Vec<Held>, Error> {
-        let lease_s = whole_seconds(lease).max(1);
+        let lease_s = lease_seconds(lease);
         let mut answers = vec![Held::Lost; receipts.len()];
         let holds: Vec<(usize, Hold)> = (receipts.iter().enumerate())
             .filter_map(|(place, (_, receipt))| Some((place, SqlReceipt::hold(receipt)?)))
@@ -217,6 +217,12 @@ pub(super) fn whole_seconds(duration: Duration) -> i64 {
         .as_secs()
         .saturating_add(u64::from(duration.subsec_nanos() > 0));
     i64::from(i32::try_from(seconds).unwrap_or(i32::MAX))
+}
+
+/// Seconds that a reservation is written to last. The clock of the column has whole seconds and may be
+/// about to tick, so one more makes the lease last no less than was asked for.
+fn lease_seconds(lease: Duration) -> i64 {
+    whole_seconds(lease).max(1) + 1
 }
 
 #[cfg(test)]

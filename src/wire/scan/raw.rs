@@ -62,7 +62,7 @@ pub(super) fn parse_hex4(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, digit)
 }
 
-/// Resolves the escapes of a string that a [`Scanner`] has already accepted.
+/// Resolves the escapes of a string that a [`Scanner`](super::Scanner) has already accepted.
 pub(in crate::wire) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut pieces = text.split('\\');

@@ -1,12 +1,15 @@
 //! The stores that the suite runs on, and what its cases share.
 
 use std::any::Any;
+use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
+use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
 
 /// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
 /// function that makes its [`Store`].
@@ -15,6 +18,7 @@ macro_rules! on_every_engine {
         $($(#[$doc])* async fn $name($store: &Store) $body)*
 
         crate::store::engine::engine_tests!(redis { $($name)* });
+        crate::store::engine::engine_tests!(sqlite { $($name)* });
     };
 }
 
@@ -54,6 +58,31 @@ pub(crate) fn redis() -> Store {
         open: Box::new(move || Arc::new(RedisQueue::new(&options).expect("the options are good"))),
         _keep: Box::new(redis),
     }
+}
+
+/// A store in an SQLite file with Laravel's tables and ours.
+pub(crate) fn sqlite() -> Store {
+    let file = Arc::new(harness::SqliteDatabase::temp());
+    let path = file.path();
+    now(async {
+        let db = open_sqlite(&path).await;
+        worker::store::sql::migrate(&db).await.expect("migrate")
+    });
+    Store {
+        open: Box::new(move || Arc::new(SqlQueue::new(&now(open_sqlite(&path))))),
+        _keep: Box::new(file),
+    }
+}
+
+/// Opens an application's SQLite file.
+pub(crate) async fn open_sqlite(path: &Path) -> Database {
+    let opened = Database::sqlite(SqliteOptions::new(path), SqlOptions::default()).await;
+    opened.expect("the file can be opened")
+}
+
+/// Runs a future to its end inside a test.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(future))
 }
 
 /// How the driver reaches what a test's own client sees.

@@ -55,3 +55,41 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
         None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+
+    use super::store_error;
+    use crate::store::{Error, Kind};
+
+    /// What SQLite says to the last of these statements.
+    async fn error_of(sql: &[&str]) -> Error {
+        let mut connection = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let mut last = None;
+        for text in sql {
+            assert!(last.is_none(), "{text}");
+            let run = sqlx::query(AssertSqlSafe((*text).to_owned()));
+            last = run.execute(&mut connection).await.err();
+        }
+        store_error("try", &last.unwrap())
+    }
+
+    #[tokio::test]
+    async fn errors_say_what_to_do() {
+        let full = [
+            "create table t (a)",
+            "pragma max_page_count = 2",
+            "insert into t values (zeroblob(100000))",
+        ];
+        for (sql, kind, said) in [
+            (&full[..], Kind::Transient, "no space left"),
+            (&["select * from jobs"], Kind::Refused, "run `worker migrate`"),
+            (&["create table t (a not null)", "insert into t values (null)"], Kind::Refused, "t.a"),
+        ] {
+            let error = error_of(sql).await;
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! The cache and the processes that live.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -122,17 +120,16 @@ impl Write for Increment {
 
     async fn run(&self, cx: &mut Context<'_>) -> Result<i64, sqlx::Error> {
         let select = query(select_cached(cx.sql)).bind(json(&self.keys));
-        let mut living = HashMap::new();
+        let mut living = None;
         for row in select.fetch_all(&mut *cx.connection).await? {
-            let key: Vec<u8> = row.try_get_unchecked(0)?;
-            let value: Vec<u8> = row.try_get_unchecked(1)?;
-            let expiration: i64 = row.try_get_unchecked(2)?;
-            living.insert(key, (number(&value), expiration));
+            let value: &[u8] = row.try_get_unchecked(1)?;
+            let count = number(value)
+                .ok_or_else(|| sqlx::Error::Protocol("the cached value is no number".to_owned()))?;
+            living = living.max(Some((count, row.try_get_unchecked::<i64, _>(2)?)));
         }
-        let first = self.keys.iter().find_map(|key| living.get(key.as_bytes()));
-        let (sum, lives) = match first {
-            Some((Some(count), expiration)) => (count.saturating_add(1), Some(*expiration)),
-            _ => (1, None),
+        let (sum, lives) = match living {
+            Some((count, expiration)) => (count.saturating_add(1), Some(expiration)),
+            None => (1, None),
         };
         // A time to live that reaches beyond every expiration leaves the `latest`: the one it had.
         let lives = lives.map_or(self.lives, |latest| Lives {
