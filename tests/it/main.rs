@@ -7,6 +7,7 @@
 
 mod harness;
 mod http;
+mod laravel;
 mod limits;
 mod poison;
 mod shutdown;
