@@ -231,12 +231,27 @@ impl<'a> Opener<'a> {
 
     async fn cache(&mut self) -> Result<Option<Arc<dyn Cache>>, OpenError> {
         match &self.config.cache {
-            CacheStore::Redis { db, prefix, .. } => {
-                Ok(Some(Arc::new(RedisCache::new(&redis(self.config, *db), prefix)?)))
+            CacheStore::Redis {
+                db,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(RedisCache::new(
+                    &redis(self.config, *db),
+                    &prefixes,
+                )?)))
             }
-            CacheStore::Database { database, prefix, .. } => {
+            CacheStore::Database {
+                database,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
                 let db = self.database(database).await?;
-                Ok(Some(Arc::new(SqlCache::new(&db, prefix))))
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(SqlCache::new(&db, &prefixes))))
             }
             CacheStore::Unreadable { .. } => Ok(None),
         }

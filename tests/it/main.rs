@@ -8,6 +8,7 @@
 mod commands;
 mod harness;
 mod http;
+mod laravel;
 mod limits;
 mod poison;
 mod shutdown;
