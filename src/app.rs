@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::runtime::dispatch::QueueDispatcher;
 use crate::store::Error;
 use crate::store::connect::{self, OpenError, Stores};
-use crate::store::port::QueueName;
+use crate::store::port::{Queue, QueueName};
 use crate::wire::{Cipher, Keys};
 
 pub mod bench;
@@ -94,6 +94,25 @@ impl App {
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
+    }
+
+    /// Queues under the prefix that newer skeletons derive from the application's name, when ours was
+    /// derived too and there are none under it: the likely reason why a worker finds nothing to do.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn elsewhere(&self) -> Result<Option<(String, Vec<QueueName>)>, Error> {
+        let Some(prefix) = self.config.redis.prefix_alternative.clone() else {
+            return Ok(None);
+        };
+        let QueueKind::Redis { db, .. } = &self.connection.kind else {
+            return Ok(None);
+        };
+        if !self.stores.queue.queues().await?.is_empty() {
+            return Ok(None);
+        }
+        let queues = connect::redis_under(&self.config, *db, &prefix)?.queues().await?;
+        Ok((!queues.is_empty()).then_some((prefix, queues)))
     }
 
     /// The connection's own queue.

@@ -31,8 +31,6 @@ pub enum Outcome {
     Pushed,
     /// Someone else dealt with it at the same time.
     Gone,
-    /// Its payload cannot be pushed again as it is.
-    Unusable(String),
 }
 
 impl Retrier {
@@ -44,11 +42,10 @@ impl Retrier {
     /// # Errors
     /// When a store cannot be asked; calling again is safe.
     pub async fn retry(&self, row: &FailedRow) -> Result<Outcome, Error> {
-        let job = match self.renewed(row) {
-            Ok(job) => job,
-            Err(error) => return Ok(Outcome::Unusable(error.to_string())),
+        let retry = Retry {
+            id: row.id,
+            job: self.renewed(row),
         };
-        let retry = Retry { id: row.id, job };
         if let Some(retried) = self.failed.retry(&retry).await? {
             return Ok(match retried {
                 Retried::Pushed => Outcome::Pushed,
@@ -63,19 +60,27 @@ impl Retrier {
         Ok(Outcome::Pushed)
     }
 
-    /// The job to push: attempts from zero, its time to be tried moved by its original window, and the
-    /// members that this store's payloads carry.
-    fn renewed(&self, row: &FailedRow) -> Result<NewJob, crate::wire::Error> {
-        let text = edit::for_retry(&row.payload, row.uuid.as_deref(), self.clock.unix_s())?;
-        let text = if self.queue.carries_attempts() {
-            edit::with_id_and_attempts(&text, &random_id(), 0)?
-        } else {
-            edit::without_members(&text, &["id", "attempts"])?
-        };
-        Ok(NewJob {
+    /// The job to push. What is no payload at all goes back byte for byte: whoever asks for it may run
+    /// workers that know more.
+    fn renewed(&self, row: &FailedRow) -> NewJob {
+        let payload = self
+            .renewed_text(row)
+            .map_or_else(|_| row.payload.clone(), Into::into);
+        NewJob {
             queue: row.queue.clone(),
-            payload: text.into(),
+            payload,
             delay: None,
-        })
+        }
+    }
+
+    /// The payload with its attempts at zero, its time to be tried moved by its original window, and the
+    /// members that this store's payloads carry.
+    fn renewed_text(&self, row: &FailedRow) -> Result<Vec<u8>, crate::wire::Error> {
+        let text = edit::for_retry(&row.payload, row.uuid.as_deref(), self.clock.unix_s())?;
+        if self.queue.carries_attempts() {
+            edit::with_id_and_attempts(&text, &random_id(), 0)
+        } else {
+            edit::without_members(&text, &["id", "attempts"])
+        }
     }
 }

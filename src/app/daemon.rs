@@ -107,17 +107,7 @@ impl Daemon {
         let mut watches = self.watches();
         self.announce();
         let forced = self.lanes_until_drained().await;
-        let flush = if forced { FLUSH_FORCED } else { FLUSH };
-        if tokio::time::timeout(flush, self.engine.holds.wait_for_none())
-            .await
-            .is_err()
-        {
-            let left = self.engine.holds.len();
-            warn!(
-                left,
-                "{left} jobs could not be given back; they come back when their leases end"
-            );
-        }
+        let forced = self.flush(forced).await;
         watches.abort_all();
         super::presence::leave(&self.app).await;
         let reason = self.engine.state.reason();
@@ -127,6 +117,29 @@ impl Daemon {
             (false, Some(StopReason::Memory)) => Exit::Memory,
             (false, _) => Exit::Done,
         }
+    }
+
+    /// Waits until the last verdicts are written, for a limited time. Says whether the end was forced, by
+    /// now.
+    async fn flush(&self, forced: bool) -> bool {
+        let state = &self.engine.state;
+        let limit = async {
+            if !forced {
+                let patient = tokio::time::sleep(FLUSH);
+                let _ = state.forced().run_until_cancelled(patient).await;
+            }
+            if state.forced().is_cancelled() {
+                tokio::time::sleep(FLUSH_FORCED).await;
+            }
+        };
+        tokio::select! {
+            () = self.engine.holds.wait_for_none() => {}
+            () = limit => {
+                let left = self.engine.holds.len();
+                warn!(left, "{left} jobs could not be settled; they come back when their leases end");
+            }
+        }
+        state.forced().is_cancelled()
     }
 
     /// Runs the lanes; returns when they have ended or their time to drain is over. Says whether the end

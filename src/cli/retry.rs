@@ -126,9 +126,6 @@ impl Work {
                 output::say(&id);
             }
             Outcome::Gone => output::remark(format!("{id} was dealt with by someone else.")),
-            Outcome::Unusable(why) => output::remark(format!(
-                "{id} stays failed, its payload cannot be pushed: failed to {why}"
-            )),
         }
         Ok(())
     }

@@ -121,14 +121,31 @@ pub(super) fn run(common: &Common, args: &Args, manner: Manner) -> anyhow::Resul
     block_on_threads(async {
         let patience = session.loaded.config.worker.start_wait;
         let app = App::open(session.loaded.config.clone(), connection, patience).await?;
-        if app.stores.cache.is_none() {
-            tracing::warn!(
-                "The cache store (CACHE_STORE) cannot be read from here: queue:restart and queue:pause cannot arrive"
-            );
-        }
+        tell_what_is_odd(&app).await;
         let plan = args.plan(common, &app, manner);
         Box::pin(Daemon::run(app, plan, State::default())).await
     })
+}
+
+/// Says what keeps signals or jobs from arriving, as far as it shows at start.
+async fn tell_what_is_odd(app: &App) {
+    if app.stores.cache.is_none() {
+        tracing::warn!(
+            "The cache store (CACHE_STORE) cannot be read from here: queue:restart and queue:pause cannot arrive"
+        );
+    }
+    match app.elsewhere().await {
+        Ok(Some((prefix, queues))) => {
+            let names: Vec<_> = queues.iter().map(|queue| queue.as_str()).collect();
+            let ours = &app.config.redis.prefix;
+            tracing::warn!(
+                "No queue is under the prefix {ours:?}, but under {prefix:?} there are: {}. Set REDIS_PREFIX",
+                names.join(", ")
+            );
+        }
+        Ok(None) => {}
+        Err(error) => tracing::debug!("The other prefix could not be looked at: {error}"),
+    }
 }
 
 impl Args {

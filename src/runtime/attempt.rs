@@ -28,6 +28,9 @@ const FAILED_LIMIT: Duration = Duration::from_secs(30);
 /// How long exceptions of one job are counted, as Laravel does (`Queue/Worker.php`).
 const EXCEPTIONS_LIVE: Duration = Duration::from_hours(24);
 
+/// The most characters of a name from outside that are kept for logs, lists and records.
+const NAME: usize = 250;
+
 /// The class recorded for an error or a panic of a native job.
 const NATIVE: &str = r"Worker\NativeJobException";
 /// The class recorded for a payload or a command that cannot be read.
@@ -125,7 +128,7 @@ fn read(engine: &Arc<Engine>, lane: &Lane, leased: &Leased) -> (Run, Ready) {
     run.uuid = payload
         .uuid()
         .map_or_else(|| derived_uuid(engine, reserved), str::to_owned);
-    payload.name().clone_into(&mut run.name);
+    run.name = shown(payload.name());
     run.id = payload.id().map(str::to_owned);
     let rules = lane.rules(&reserved.queue);
     run.policy = rules.policy(&payload);
@@ -157,6 +160,15 @@ fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, limit: Option
         Some(verdict) => Ready::Over(verdict),
         None => Ready::Run(limit),
     }
+}
+
+/// A name from outside, cut to what a log line can bear.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(NAME).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// A payload without uuid gets one that is the same on every attempt, so that its failure is recorded once.
@@ -309,6 +321,7 @@ async fn put_off(engine: &Engine, run: &Run, refusal: Refusal) {
         Refusal::NeedsFramework { class, what } => (class, what),
         Refusal::Unreadable { reason } => (reason, "it cannot be read"),
     };
+    let class = shown(&class);
     if engine.options.on_unknown == OnUnknown::Fail {
         let exception = Exception::new(UNKNOWN, format!("nobody here runs {class}: {why}"));
         return conclude(engine, run, Verdict::Fail { exception }, None).await;

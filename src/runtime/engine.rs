@@ -1,8 +1,9 @@
 //! The parts that all lanes of a process share.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use super::hold::Holds;
 use super::report::Reporter;
@@ -87,41 +88,71 @@ pub struct Engine {
     pub troubles: Arc<Troubles>,
 }
 
-/// How many jobs may still be started, of the `max_jobs` asked for.
+/// How many jobs may still be started, of the `max_jobs` asked for. Lanes ask before they reserve and give
+/// back what they did not find, so it is spent only when nobody is still asking.
 #[derive(Debug)]
-pub struct Budget(Option<AtomicI64>);
+pub struct Budget {
+    limit: Option<Mutex<Allowance>>,
+    given_back: Notify,
+}
+
+#[derive(Debug)]
+struct Allowance {
+    left: usize,
+    asked: usize,
+}
 
 impl Budget {
     /// A budget of `max_jobs`, or none.
     #[must_use]
     pub fn new(max_jobs: Option<u64>) -> Self {
-        Self(max_jobs.map(|jobs| AtomicI64::new(i64::try_from(jobs).unwrap_or(i64::MAX))))
-    }
-
-    /// Takes up to `wanted` from the budget.
-    pub fn take(&self, wanted: usize) -> usize {
-        let Some(left) = &self.0 else { return wanted };
-        let asked = i64::try_from(wanted).unwrap_or(i64::MAX);
-        let before = left
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
-                Some(left - asked.min(left))
-            })
-            .unwrap_or(0);
-        usize::try_from(asked.min(before)).unwrap_or(0)
-    }
-
-    /// Puts back what was not used.
-    pub fn put_back(&self, unused: usize) {
-        if let Some(left) = &self.0 {
-            left.fetch_add(i64::try_from(unused).unwrap_or(0), Ordering::AcqRel);
+        let allowance = |jobs| Allowance {
+            left: usize::try_from(jobs).unwrap_or(usize::MAX),
+            asked: 0,
+        };
+        Self {
+            limit: max_jobs.map(allowance).map(Mutex::new),
+            given_back: Notify::new(),
         }
     }
 
-    /// Whether nothing is left.
-    pub fn is_spent(&self) -> bool {
-        self.0
-            .as_ref()
-            .is_some_and(|left| left.load(Ordering::Acquire) <= 0)
+    /// Takes up to `wanted` from the budget, for one call of [`Budget::settle`]. Zero when it is spent;
+    /// waits while others may still give some back.
+    pub async fn take(&self, wanted: usize) -> usize {
+        loop {
+            let given_back = self.given_back.notified();
+            tokio::pin!(given_back);
+            given_back.as_mut().enable();
+            if let Some(taken) = self.try_take(wanted) {
+                return taken;
+            }
+            given_back.await;
+        }
+    }
+
+    /// What can be taken now; `None` when that is only known once others have reserved.
+    fn try_take(&self, wanted: usize) -> Option<usize> {
+        let Some(limit) = &self.limit else {
+            return Some(wanted);
+        };
+        let mut allowance = limit.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = wanted.min(allowance.left);
+        if taken == 0 && allowance.asked > 0 {
+            return None;
+        }
+        allowance.left -= taken;
+        allowance.asked += taken;
+        Some(taken)
+    }
+
+    /// Says how many of the `taken` jobs were found; the others are there for other lanes.
+    pub fn settle(&self, taken: usize, found: usize) {
+        if let Some(limit) = &self.limit {
+            let mut allowance = limit.lock().unwrap_or_else(PoisonError::into_inner);
+            allowance.asked = allowance.asked.saturating_sub(taken);
+            allowance.left += taken.saturating_sub(found);
+            self.given_back.notify_waiters();
+        }
     }
 }
 
@@ -166,14 +197,15 @@ mod tests {
     #[test]
     fn a_budget_is_never_overdrawn() {
         let budget = Budget::new(Some(5));
-        assert_eq!(budget.take(3), 3);
-        assert_eq!(budget.take(3), 2);
-        assert!(budget.is_spent());
-        assert_eq!(budget.take(3), 0);
-        budget.put_back(1);
-        assert_eq!(budget.take(9), 1);
-        assert_eq!(Budget::new(None).take(7), 7);
-        assert!(!Budget::new(None).is_spent());
+        assert_eq!(budget.try_take(3), Some(3));
+        assert_eq!(budget.try_take(3), Some(2));
+        assert_eq!(budget.try_take(3), None, "the others may find nothing");
+        budget.settle(2, 1);
+        assert_eq!(budget.try_take(9), Some(1));
+        budget.settle(1, 1);
+        budget.settle(3, 3);
+        assert_eq!(budget.try_take(9), Some(0), "spent");
+        assert_eq!(Budget::new(None).try_take(7), Some(7));
     }
 
     #[test]

@@ -116,7 +116,10 @@ impl Reserver {
             let Some((permits, queues)) = self.free_slots().await else {
                 return;
             };
-            let asked = self.engine.budget.take(permits.num_permits());
+            let asking = self.engine.budget.take(permits.num_permits());
+            let Some(asked) = stopping.run_until_cancelled(asking).await else {
+                return;
+            };
             if asked == 0 {
                 drop(permits);
                 let _ = stopping
@@ -134,17 +137,17 @@ impl Reserver {
                 Ok(reserved) => {
                     self.recovered();
                     retry = FIRST_RETRY;
-                    self.engine.budget.put_back(asked.saturating_sub(reserved.len()));
-                    let none = reserved.is_empty();
+                    let found = reserved.len();
                     self.hand_on(reserved, permits, &jobs).await;
-                    if none {
+                    self.engine.budget.settle(asked, found);
+                    if found == 0 {
                         self.idle(&queues).await;
                     } else {
                         self.set_dry(false);
                     }
                 }
                 Err(error) => {
-                    self.engine.budget.put_back(asked);
+                    self.engine.budget.settle(asked, 0);
                     self.trouble(&error.to_string());
                     let wait = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
                     retry = (retry * 2).min(LONGEST_RETRY);

@@ -85,6 +85,17 @@ pub async fn open_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, OpenE
     Opener::new(config, &config.queue)?.cache().await
 }
 
+/// The queues of the application's Redis server under another prefix.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue, Error> {
+    RedisQueue::new(&RedisOptions {
+        prefix: prefix.to_owned(),
+        ..redis(config, db)
+    })
+}
+
 /// What is said of `QUEUE_CONNECTION=sync`.
 #[must_use]
 pub fn nothing_to_consume() -> Problem {
@@ -220,12 +231,27 @@ impl<'a> Opener<'a> {
 
     async fn cache(&mut self) -> Result<Option<Arc<dyn Cache>>, OpenError> {
         match &self.config.cache {
-            CacheStore::Redis { db, prefix, .. } => {
-                Ok(Some(Arc::new(RedisCache::new(&redis(self.config, *db), prefix)?)))
+            CacheStore::Redis {
+                db,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(RedisCache::new(
+                    &redis(self.config, *db),
+                    &prefixes,
+                )?)))
             }
-            CacheStore::Database { database, prefix, .. } => {
+            CacheStore::Database {
+                database,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
                 let db = self.database(database).await?;
-                Ok(Some(Arc::new(SqlCache::new(&db, prefix))))
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(SqlCache::new(&db, &prefixes))))
             }
             CacheStore::Unreadable { .. } => Ok(None),
         }
