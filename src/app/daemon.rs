@@ -309,6 +309,9 @@ impl Daemon {
             "worker {version} consumes connection {connection}, lease {} s",
             self.engine.options.lease.as_secs()
         );
+        for line in super::words::stores(&self.app.config, &self.app.connection) {
+            info!("{line}");
+        }
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }

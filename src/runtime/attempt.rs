@@ -78,7 +78,7 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Lease
     match ready {
         Ready::Run(limit) => {
             let deadline = limit.and_then(|limit| run.started.checked_add(limit));
-            leased.hold.start(Arc::clone(&run), deadline);
+            leased.hold.start(&run, deadline);
             let span = info_span!("job", job.uuid = run.uuid, job.name = run.name, job.attempt = run.attempt, queue = %leased.reserved.queue);
             let outcome = execute(engine, &run).instrument(span).await;
             finish(engine, &run, outcome).await;
@@ -354,6 +354,7 @@ impl Run {
     fn told(&self, engine: &Engine) -> Told {
         Told {
             id: self.id.clone(),
+            row: self.reserved.row,
             uuid: self.uuid.clone(),
             name: self.name.clone(),
             connection: engine.options.connection.clone(),

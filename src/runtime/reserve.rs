@@ -40,9 +40,9 @@ impl Drop for Leased {
     /// A job without a verdict goes back: uncounted when it never started, else for another attempt.
     fn drop(&mut self) {
         if self.hold.claim() {
-            let settle = match self.hold.run() {
-                None => Settle::Refund { delay: None },
-                Some(_) => Settle::Release {
+            let settle = match self.hold.has_started() {
+                false => Settle::Refund { delay: None },
+                true => Settle::Release {
                     delay: Duration::ZERO,
                 },
             };
