@@ -163,6 +163,10 @@ impl Reserver {
         if self.share.is_mostly_unknown() {
             self.stand_back().await;
         }
+        if let Some(until) = self.share.left_until(Instant::now()) {
+            let others = tokio::time::sleep_until(until.into());
+            stopping.run_until_cancelled(others).await?;
+        }
         loop {
             let slots = Arc::clone(&self.slots);
             let mut permits = stopping.run_until_cancelled(slots.acquire_owned()).await?.ok()?;

@@ -10,6 +10,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::error::{is_broken, store_error};
 use super::heads::Heads;
+use super::lock::Lock;
 use super::open;
 use super::statements::Statements;
 use crate::store::port::QueueName;
@@ -133,6 +134,7 @@ impl<W: Write> Work for Task<W> {
 /// The task's state.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
+    lock: Lock,
     connection: Option<SqliteConnection>,
     heads: Heads,
     sql: Arc<Statements>,
@@ -142,11 +144,13 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         options: SqliteConnectOptions,
+        lock: Lock,
         connection: SqliteConnection,
         sql: Arc<Statements>,
     ) -> Self {
         Self {
             options,
+            lock,
             connection: Some(connection),
             heads: Heads::new(sql.retry_after_s),
             sql,
@@ -288,9 +292,7 @@ impl Writer {
                 return run_all(claims, &mut cx).await;
             }
         }
-        sqlx::query("BEGIN IMMEDIATE")
-            .execute(&mut *cx.connection)
-            .await?;
+        self.lock.begin(cx.connection).await?;
         *begun = true;
         let mut ran = run_all(writes, &mut cx).await;
         if ran.is_ok() && !claims.is_empty() {
