@@ -11,11 +11,14 @@ mod admin;
 mod claim;
 mod error;
 mod failures;
+mod head;
 mod heads;
 mod jobs;
 mod open;
 mod signals;
 mod statements;
+mod watch;
+mod work;
 mod writer;
 
 use std::fmt;
@@ -27,7 +30,8 @@ use tokio::task::JoinSet;
 
 use self::error::store_error;
 use self::statements::Statements;
-use self::writer::{Ask, Task, Write, Writer};
+use self::work::{Ask, Task, Write};
+use self::writer::Writer;
 use super::{
     CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
 };

@@ -85,7 +85,11 @@ mod tests {
         for (sql, kind, said) in [
             (&full[..], Kind::Transient, "no space left"),
             (&["select * from jobs"], Kind::Refused, "run `worker migrate`"),
-            (&["create table t (a not null)", "insert into t values (null)"], Kind::Refused, "t.a"),
+            (
+                &["create table t (a not null)", "insert into t values (null)"],
+                Kind::Refused,
+                "t.a",
+            ),
         ] {
             let error = error_of(sql).await;
             assert_eq!(error.kind(), kind, "{error}");
