@@ -1,9 +1,27 @@
 //! The rooms of the worker, lowest floor first.
 //!
 //! - [`clock`]: the one source of "now".
-//! - [`wire`]: Laravel's bytes, read and written.
+//! - [`wire`]: Laravel's bytes, read and written; pure.
+//! - [`config`]: the settings of the process, from flags, environment, `.env` and `worker.toml`.
+//! - [`telemetry`]: how the process writes its log.
 //! - [`store`]: where jobs wait: the ports and their drivers.
+//! - [`runner`]: who runs a job.
+//! - [`runtime`]: reserve, run under a limit, decide, settle.
+//! - [`failed`]: failed jobs, for the person who looks after them.
+//! - [`control`]: who asks the worker to stop, pause or go on.
+//! - [`app`]: puts everything together.
+//! - [`cli`]: the command line.
+//! - [`exit`]: how the process ends.
 
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod control;
+pub mod exit;
+pub mod failed;
+pub mod runner;
+pub mod runtime;
 pub mod store;
+pub mod telemetry;
 pub mod wire;

@@ -9,7 +9,7 @@
 //! we add a random number of 1/2^20 s that stays the same while the lease is renewed. A member of
 //! `:reserved` with that fraction is ours, and anything else is not touched.
 //!
-//! Knows nothing of what a payload means, beyond its `attempts` and `createdAt`.
+//! Needs Redis 5 or later, or a server that is like it. Knows nothing of what a payload means, beyond its `attempts` and `createdAt`.
 
 mod batch;
 mod cache;

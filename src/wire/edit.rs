@@ -3,30 +3,33 @@
 //! A payload is never decoded and written anew: cjson and `json_encode` both change what they carry
 //! (`[]` and `{}`, large integers, escapes). Each function here finds top-level members and splices.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use super::scan::{Kind, Raw, Scanner};
+use super::scan::{self, Kind, Raw, Scanner};
 use super::{Error, json, number};
 
 /// One top-level member: its name, where its key begins, and its value.
-struct Member {
-    name: String,
+struct Member<'a> {
+    name: Cow<'a, str>,
     start: usize,
     value: Raw,
 }
 
 /// The top-level members of a text, in order, and where a new last member belongs.
-struct Members {
-    list: Vec<Member>,
+struct Members<'a> {
+    text: &'a str,
+    list: Vec<Member<'a>>,
     end: usize,
 }
 
-impl Members {
-    fn find(text: &[u8]) -> Result<Self, Error> {
+impl<'a> Members<'a> {
+    fn find(text: &'a [u8]) -> Result<Self, Error> {
         let mut list = Vec::new();
-        Scanner::new(text)?.document(|scanner, key| {
+        let text = scan::utf8(text)?;
+        Scanner::new(text).document(|scanner, key| {
             let value = scanner.value()?;
-            let name = key.unescaped(text).into_owned();
+            let name = key.unescaped(text);
             list.push(Member {
                 name,
                 start: key.span().start,
@@ -35,17 +38,17 @@ impl Members {
             Ok(())
         })?;
         // The closing brace is the last byte that is not white space.
-        let end = text.iter().rposition(|&byte| byte == b'}').unwrap_or(text.len());
-        Ok(Self { list, end })
+        let end = text.rfind('}').unwrap_or(text.len());
+        Ok(Self { text, list, end })
     }
 
     /// The member that PHP would see: the last of its name.
-    fn get(&self, name: &str) -> Option<&Member> {
+    fn get(&self, name: &str) -> Option<&Member<'a>> {
         self.list.iter().rev().find(|member| member.name == name)
     }
 
     /// The member, unless it is `null`.
-    fn some(&self, name: &str) -> Option<&Member> {
+    fn some(&self, name: &str) -> Option<&Member<'a>> {
         self.get(name).filter(|member| member.value.kind != Kind::Null)
     }
 
@@ -63,9 +66,9 @@ impl Members {
         None
     }
 
-    fn integer(&self, name: &str, text: &[u8]) -> Option<i64> {
+    fn integer(&self, name: &str) -> Option<i64> {
         let value = self.some(name)?.value;
-        number::integer(value.unescaped(text).trim())
+        number::integer(value.unescaped(self.text).trim())
     }
 }
 
@@ -121,8 +124,8 @@ pub fn for_retry(text: &[u8], uuid: Option<&str>, now: i64) -> Result<Vec<u8>, E
         splices.extend(members.set("uuid", &quoted(uuid), &mut appended));
     }
     // Zero is no limit in PHP, so it stays.
-    if let Some(until) = members.integer("retryUntil", text).filter(|&until| until != 0) {
-        let moved = match members.integer("createdAt", text) {
+    if let Some(until) = members.integer("retryUntil").filter(|&until| until != 0) {
+        let moved = match members.integer("createdAt") {
             Some(created) => Some(
                 now.saturating_add(until.saturating_sub(created).max(0))
                     .to_string(),
@@ -141,7 +144,7 @@ pub fn for_retry(text: &[u8], uuid: Option<&str>, now: i64) -> Result<Vec<u8>, E
 /// [`Error::Json`] when the text is not one JSON object.
 pub fn without_members(text: &[u8], names: &[&str]) -> Result<Vec<u8>, Error> {
     let members = Members::find(text)?;
-    let dropped = |member: &Member| names.contains(&member.name.as_str());
+    let dropped = |member: &Member<'_>| names.contains(&&*member.name);
     let mut splices = Vec::new();
     let mut kept_end = None;
     let mut list = members.list.iter().peekable();
@@ -186,7 +189,7 @@ fn quoted(text: &str) -> String {
 /// Replaces the ranges, and puts `appended` before the closing brace.
 fn splice(
     text: &[u8],
-    members: &Members,
+    members: &Members<'_>,
     mut splices: Vec<(Range<usize>, String)>,
     appended: &str,
 ) -> Vec<u8> {

@@ -176,7 +176,11 @@ impl<'a> Open<'a> {
         match (self.done, self.value) {
             (Done::List(items), _) => Json::Array(items),
             (Done::Named(properties), Value::Object(object)) => {
-                json!({ "class": object.class, "properties": properties })
+                // Not `json!`, which would copy the properties.
+                Json::Object(Map::from_iter([
+                    ("class".to_owned(), Json::from(object.class.as_str())),
+                    ("properties".to_owned(), Json::Object(properties)),
+                ]))
             }
             (Done::Named(members), _) => Json::Object(members),
         }

@@ -1,12 +1,14 @@
 //! Laravel's job envelope, read without touching what it carries.
 
+mod members;
+
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 
 use super::Error;
-use super::number;
-use super::scan::{Kind, Raw, Scanner};
+use super::scan::{self, Kind, Raw};
+use members::{Places, Reader};
 
 /// The handler that Laravel names for every job that is an object.
 pub(super) const OBJECT_HANDLER: &str = "Illuminate\\Queue\\CallQueuedHandler@call";
@@ -43,80 +45,6 @@ pub struct Payload {
     delay: Option<i64>,
 }
 
-/// Where the members stand; the last of a name wins.
-#[derive(Default)]
-struct Places {
-    uuid: Option<Raw>,
-    id: Option<Raw>,
-    display_name: Option<Raw>,
-    job: Option<Raw>,
-    attempts: Option<Raw>,
-    max_tries: Option<Raw>,
-    max_exceptions: Option<Raw>,
-    fail_on_timeout: Option<Raw>,
-    backoff: Option<Raw>,
-    timeout: Option<Raw>,
-    retry_until: Option<Raw>,
-    created_at: Option<Raw>,
-    delay: Option<Raw>,
-    context: Option<Raw>,
-    data: Option<Raw>,
-    command_name: Option<Raw>,
-    command: Option<Raw>,
-    batch_id: Option<Raw>,
-}
-
-impl Places {
-    fn find(text: &[u8]) -> Result<Self, Error> {
-        let mut places = Self::default();
-        Scanner::new(text)?.document(|scanner, key| {
-            let name = key.unescaped(text);
-            if name == "data" {
-                return places.read_data(scanner, text);
-            }
-            let value = Some(scanner.value()?);
-            match &*name {
-                "uuid" => places.uuid = value,
-                "id" => places.id = value,
-                "displayName" => places.display_name = value,
-                "job" => places.job = value,
-                "attempts" => places.attempts = value,
-                "maxTries" => places.max_tries = value,
-                "maxExceptions" => places.max_exceptions = value,
-                "failOnTimeout" => places.fail_on_timeout = value,
-                "backoff" => places.backoff = value,
-                "timeout" => places.timeout = value,
-                "retryUntil" => places.retry_until = value,
-                "createdAt" => places.created_at = value,
-                "delay" => places.delay = value,
-                "illuminate:log:context" => places.context = value,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        Ok(places)
-    }
-
-    fn read_data(&mut self, scanner: &mut Scanner<'_>, text: &[u8]) -> Result<(), Error> {
-        (self.command_name, self.command, self.batch_id) = (None, None, None);
-        if !scanner.at_object() {
-            self.data = Some(scanner.value()?);
-            return Ok(());
-        }
-        self.data = Some(scanner.object(|scanner, key| {
-            let value = Some(scanner.value()?);
-            match &*key.unescaped(text) {
-                "commandName" => self.command_name = value,
-                "command" => self.command = value,
-                "batchId" => self.batch_id = value,
-                _ => {}
-            }
-            Ok(())
-        })?);
-        Ok(())
-    }
-}
-
 impl Payload {
     /// Reads a payload.
     ///
@@ -127,8 +55,9 @@ impl Payload {
     /// [`Error::Json`] when the text is not one JSON object; [`Error::Member`] when `job` is missing or a
     /// known member is of the wrong type.
     pub fn parse(text: Bytes) -> Result<Self, Error> {
-        let places = Places::find(&text)?;
-        let read = Reader { text: &text };
+        let json = scan::utf8(&text)?;
+        let places = Places::find(json)?;
+        let read = Reader { text: json };
         let job = read.string("job", places.job)?;
         let job = job.ok_or(Error::Member {
             member: "job",
@@ -277,10 +206,10 @@ impl Payload {
     pub fn command(&self) -> Option<&str> {
         let raw = self.command?;
         match raw.kind {
-            Kind::String { escaped: false } => Some(raw.text(&self.text)),
+            Kind::String { escaped: false } => Some(self.slice(raw.start..raw.end)),
             _ => Some(
                 self.unescaped_command
-                    .get_or_init(|| raw.unescaped(&self.text).into_owned()),
+                    .get_or_init(|| scan::unescape(self.slice(raw.start..raw.end))),
             ),
         }
     }
@@ -288,10 +217,7 @@ impl Payload {
     /// The JSON text of `data`, whatever it holds.
     #[must_use]
     pub fn data(&self) -> Option<&str> {
-        let span = self.data?.span();
-        self.text
-            .get(span)
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        Some(self.slice(self.data?.span()))
     }
 
     /// Whether the payload carries a serialized object rather than the name of a handler.
@@ -318,7 +244,15 @@ impl Payload {
     pub fn has_unique_lock(&self) -> bool {
         // Searched as text: a stray hit inside a value only sends the job to PHP.
         self.context
-            .is_some_and(|raw| raw.text(&self.text).contains("\"laravel_unique_job_key\""))
+            .is_some_and(|raw| self.slice(raw.span()).contains("\"laravel_unique_job_key\""))
+    }
+
+    /// A part of the text, which is known to be UTF-8.
+    fn slice(&self, range: std::ops::Range<usize>) -> &str {
+        self.text
+            .get(range)
+            .and_then(|bytes| std::str::from_utf8(bytes).ok())
+            .unwrap_or_default()
     }
 
     /// Where the text of `data` begins in the payload, in bytes.
@@ -343,112 +277,165 @@ impl std::fmt::Debug for Payload {
     }
 }
 
-/// Turns places into values.
-struct Reader<'a> {
-    text: &'a [u8],
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl Reader<'_> {
-    fn wrong<T>(member: &'static str, raw: Raw, reason: &'static str) -> Result<T, Error> {
-        Err(Error::Member {
-            member,
-            offset: raw.span().start,
-            reason,
-        })
+    use super::*;
+
+    fn parse(text: &str) -> Result<Payload, Error> {
+        Payload::parse(text.to_owned().into())
     }
 
-    fn string_kind(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<Raw>, Error> {
-        match raw {
-            None => Ok(None),
-            Some(raw) => match raw.kind {
-                Kind::Null => Ok(None),
-                Kind::String { .. } => Ok(Some(raw)),
-                Kind::Number | Kind::True | Kind::False | Kind::Array | Kind::Object => {
-                    Self::wrong(member, raw, "expected a string")
+    /// The payload with one more member.
+    fn with(member: &str) -> Result<Payload, Error> {
+        parse(&format!("{{\"job\":\"A@b\",{member}}}"))
+    }
+
+    fn object_job(data: &str) -> Result<Payload, Error> {
+        parse(&format!(
+            "{{\"job\":\"Illuminate\\\\Queue\\\\CallQueuedHandler@call\",\"data\":{data}}}"
+        ))
+    }
+
+    #[test]
+    fn numbers_are_taken_as_php_would() {
+        for member in [
+            "\"attempts\":3",
+            "\"attempts\":\"3\"",
+            "\"attempts\":3.0",
+            "\"attempts\":\" 3 \"",
+        ] {
+            assert_eq!(with(member).unwrap().attempts(), Some(3), "{member}");
+        }
+        assert_eq!(with("\"attempts\":null").unwrap().attempts(), None);
+        assert_eq!(with("\"timeout\":-5").unwrap().timeout(), Some(0));
+        assert_eq!(
+            with("\"maxTries\":99999999999").unwrap().max_tries(),
+            Some(u32::MAX)
+        );
+        assert_eq!(with("\"retryUntil\":0").unwrap().retry_until(), None);
+        assert_eq!(with("\"delay\":-5").unwrap().delay(), Some(-5));
+        assert_eq!(with("\"id\":5").unwrap().id(), Some("5"));
+        assert!(with("\"failOnTimeout\":1").unwrap().fail_on_timeout());
+        assert!(!with("\"failOnTimeout\":\"0\"").unwrap().fail_on_timeout());
+    }
+
+    #[test]
+    fn backoff_comes_in_three_forms() {
+        for (member, seconds) in [
+            ("\"60,300,900\"", vec![60, 300, 900]),
+            ("15", vec![15]),
+            ("[1,\"5\",10]", vec![1, 5, 10]),
+            ("\"\"", vec![0]),
+            ("[]", vec![0]),
+            ("-5", vec![0]),
+        ] {
+            assert_eq!(
+                with(&format!("\"backoff\":{member}")).unwrap().backoff(),
+                Some(seconds),
+                "{member}"
+            );
+        }
+        assert_eq!(with("\"delay\":90").unwrap().backoff_or_delay(), Some(vec![90]));
+        assert_eq!(
+            with("\"delay\":90,\"backoff\":5").unwrap().backoff_or_delay(),
+            Some(vec![5])
+        );
+    }
+
+    #[test]
+    fn wrong_types_name_their_member() {
+        for (member, name) in [
+            ("\"attempts\":\"x\"", "attempts"),
+            ("\"attempts\":-1", "attempts"),
+            ("\"maxTries\":1.5", "maxTries"),
+            ("\"timeout\":[]", "timeout"),
+            ("\"uuid\":{}", "uuid"),
+            ("\"displayName\":5", "displayName"),
+            ("\"backoff\":{}", "backoff"),
+            ("\"backoff\":[\"", ""),
+            ("\"failOnTimeout\":[]", "failOnTimeout"),
+            ("\"job\":5", "job"),
+            ("\"job\":null", "job"),
+        ] {
+            match with(member) {
+                Err(Error::Member {
+                    member: found,
+                    offset,
+                    ..
+                }) => {
+                    assert_eq!(found, name);
+                    assert!(offset >= 13, "{member}");
                 }
-            },
-        }
-    }
-
-    fn string(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<Box<str>>, Error> {
-        Ok(self
-            .string_kind(member, raw)?
-            .map(|raw| raw.unescaped(self.text).into()))
-    }
-
-    /// A string, or an integer as PHP would turn it into one.
-    fn identifier(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<Box<str>>, Error> {
-        match raw {
-            Some(raw) if raw.kind == Kind::Number => Ok(Some(raw.text(self.text).into())),
-            other => self.string(member, other),
-        }
-    }
-
-    fn integer(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<i64>, Error> {
-        let Some(raw) = raw else { return Ok(None) };
-        let value = match raw.kind {
-            Kind::Null => return Ok(None),
-            Kind::Number => number::integer(raw.text(self.text)),
-            Kind::String { .. } => number::integer(raw.unescaped(self.text).trim()),
-            Kind::True | Kind::False | Kind::Array | Kind::Object => None,
-        };
-        match value {
-            Some(value) => Ok(Some(value)),
-            None => Self::wrong(member, raw, "expected a whole number"),
-        }
-    }
-
-    fn unsigned(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<u64>, Error> {
-        let Some(value) = self.integer(member, raw)? else {
-            return Ok(None);
-        };
-        match (u64::try_from(value), raw) {
-            (Err(_), Some(raw)) => Self::wrong(member, raw, "expected a number of at least 0"),
-            (value, _) => Ok(value.ok()),
-        }
-    }
-
-    fn small(&self, member: &'static str, raw: Option<Raw>) -> Result<Option<u32>, Error> {
-        Ok(self
-            .unsigned(member, raw)?
-            .map(|value| u32::try_from(value).unwrap_or(u32::MAX)))
-    }
-
-    fn truth(&self, member: &'static str, raw: Option<Raw>) -> Result<bool, Error> {
-        let Some(raw) = raw else { return Ok(false) };
-        match raw.kind {
-            Kind::Null | Kind::False => Ok(false),
-            Kind::True => Ok(true),
-            Kind::Number => Ok(number::integer(raw.text(self.text)) != Some(0)),
-            Kind::String { .. } => Ok(!matches!(&*raw.unescaped(self.text), "" | "0")),
-            Kind::Array | Kind::Object => Self::wrong(member, raw, "expected a boolean"),
-        }
-    }
-
-    /// Laravel joins lists with commas and reads the parts with PHP's `(int)`.
-    fn backoff(&self, raw: Option<Raw>) -> Result<Option<Vec<u64>>, Error> {
-        let member = "backoff";
-        let Some(raw) = raw else { return Ok(None) };
-        let parts = match raw.kind {
-            Kind::Null => return Ok(None),
-            Kind::Number => vec![number::cast(raw.text(self.text))],
-            Kind::String { .. } => raw.unescaped(self.text).split(',').map(number::cast).collect(),
-            Kind::Array => match serde_json::from_str::<Vec<serde_json::Value>>(raw.text(self.text)) {
-                Ok(list) => list.iter().map(|item| number::cast(&scalar_text(item))).collect(),
-                Err(_) => return Self::wrong(member, raw, "expected a list of numbers"),
-            },
-            Kind::True | Kind::False | Kind::Object => {
-                return Self::wrong(member, raw, "expected a number, a string, or a list");
+                Err(Error::Json { .. }) => assert_eq!(name, "", "{member}"),
+                other => panic!("{member}: {other:?}"),
             }
-        };
-        let seconds: Vec<u64> = parts
-            .into_iter()
-            .map(|part| u64::try_from(part).unwrap_or(0))
-            .collect();
-        Ok(Some(if seconds.is_empty() { vec![0] } else { seconds }))
+        }
+        for bad in ["", "[]", "{}", "null", "\"x\"", "{\"job\":\"a\"} x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
-}
 
-fn scalar_text(item: &serde_json::Value) -> String {
-    item.as_str().map_or_else(|| item.to_string(), str::to_owned)
+    #[test]
+    fn the_last_of_a_name_wins() {
+        let payload = with("\"attempts\":[],\"attempts\":1,\"attempts\":2,\"job\":\"C@d\"").unwrap();
+        assert_eq!((payload.attempts(), payload.job()), (Some(2), "C@d"));
+        assert_eq!(
+            object_job("{\"command\":\"a\",\"command\":\"b\"}")
+                .unwrap()
+                .command(),
+            Some("b")
+        );
+    }
+
+    #[test]
+    fn data_is_laravels_own_only_in_object_jobs() {
+        let string_job = with("\"data\":{\"command\":5,\"commandName\":[],\"batchId\":{}}").unwrap();
+        assert_eq!((string_job.command(), string_job.is_object_job()), (None, false));
+        assert!(object_job("{\"command\":5}").is_err());
+        let object =
+            object_job("{\"commandName\":\"J\",\"command\":\"O:\\u0031\",\"batchId\":\"b\"}").unwrap();
+        assert_eq!(
+            (object.command(), object.batch_id(), object.name()),
+            (Some("O:1"), Some("b"), "J")
+        );
+        assert!(object.is_object_job());
+    }
+
+    #[test]
+    fn a_payload_does_not_show_its_contents() {
+        let payload = with("\"data\":\"secret\"").unwrap();
+        assert_eq!(
+            format!("{payload:?}"),
+            "Payload { uuid: None, name: \"A@b\", bytes: 29, .. }"
+        );
+    }
+
+    #[test]
+    fn size_and_depth_do_not_matter() {
+        let deep = format!("\"data\":{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(with(&deep).unwrap().data().map(str::len), Some(200_000));
+        let large = format!("{{\"command\":\"{}\"}}", "\\n".repeat(10_000_000));
+        assert_eq!(
+            object_job(&large).unwrap().command().map(str::len),
+            Some(10_000_000)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
+            drop(Payload::parse(bytes.into()));
+        }
+
+        #[test]
+        fn survives_nearly_right_texts(value in r#"[\[\]{}",:0-9eE.\\u+ntrfalse \-]{0,16}"#) {
+            for name in ["job", "data", "backoff", "attempts", "uuid"] {
+                if let Ok(payload) = with(&format!("\"{name}\":{value}")) {
+                    prop_assert_eq!(payload.command().is_some(), payload.is_object_job());
+                }
+            }
+        }
+    }
 }

@@ -30,14 +30,12 @@ pub fn unwrap(text: &str) -> Option<Vec<u8>> {
 }
 
 /// The text to store for these bytes: themselves where a text column keeps them as they are, else
-/// wrapped. PostgreSQL's text cannot hold NUL; say so with `nul_fits` false.
+/// wrapped. PostgreSQL's text cannot hold NUL.
 #[must_use]
-pub fn to_text(bytes: &[u8], nul_fits: Nul) -> String {
+pub fn to_text(bytes: &[u8], nul: Nul) -> String {
     match std::str::from_utf8(bytes) {
         // A text that looks like a wrapper is wrapped too, or it would come back as something else.
-        Ok(text) if (nul_fits == Nul::Fits || !text.contains('\0')) && unwrap(text).is_none() => {
-            text.to_owned()
-        }
+        Ok(text) if (nul == Nul::Fits || !text.contains('\0')) && unwrap(text).is_none() => text.to_owned(),
         _ => wrap(bytes),
     }
 }

@@ -3,86 +3,29 @@
 //! It accepts exactly what PHP's `json_decode` accepts (RFC 8259, UTF-8, paired surrogates), in one
 //! pass and without recursion, so neither depth nor size can exhaust the stack.
 
-use std::borrow::Cow;
+mod raw;
 
 use super::Error;
+use raw::parse_hex4;
 
-/// What kind of JSON value stands at a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Any string; `escaped` when it holds a backslash.
-    String {
-        escaped: bool,
-    },
-    Number,
-    True,
-    False,
-    Null,
-    Array,
-    Object,
-}
-
-/// Where one JSON value stands. For strings the quotes are not part of the range.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Raw {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) kind: Kind,
-}
-
-impl Raw {
-    /// The value's own text, without quotes and still escaped.
-    pub(super) fn text(self, of: &[u8]) -> &str {
-        of.get(self.start..self.end)
-            .and_then(|bytes| std::str::from_utf8(bytes).ok())
-            .unwrap_or_default()
-    }
-
-    /// The text of a string, escapes resolved.
-    pub(super) fn unescaped(self, of: &[u8]) -> Cow<'_, str> {
-        let text = self.text(of);
-        match self.kind {
-            Kind::String { escaped: true } => Cow::Owned(unescape(text)),
-            Kind::String { escaped: false }
-            | Kind::Number
-            | Kind::True
-            | Kind::False
-            | Kind::Null
-            | Kind::Array
-            | Kind::Object => Cow::Borrowed(text),
-        }
-    }
-
-    /// The whole range of the value, quotes included.
-    pub(super) const fn span(self) -> std::ops::Range<usize> {
-        match self.kind {
-            Kind::String { .. } => self.start.saturating_sub(1)..self.end.saturating_add(1),
-            Kind::Number | Kind::True | Kind::False | Kind::Null | Kind::Array | Kind::Object => {
-                self.start..self.end
-            }
-        }
-    }
-}
+pub(super) use raw::{Kind, Raw, unescape};
 
 /// A place in a JSON text.
 #[derive(Debug)]
 pub(super) struct Scanner<'a> {
-    text: &'a [u8],
+    text: &'a str,
     at: usize,
     /// Open brackets around the place, `true` for an object. Kept between values to save allocations.
     open: Vec<bool>,
 }
 
 impl<'a> Scanner<'a> {
-    /// Stands at the start of `text`, which must be UTF-8 throughout.
-    pub(super) fn new(text: &'a [u8]) -> Result<Self, Error> {
-        match std::str::from_utf8(text) {
-            Ok(_) => Ok(Self {
-                text,
-                at: 0,
-                open: Vec::new(),
-            }),
-            Err(error) => Err(Error::json(error.valid_up_to(), "not valid UTF-8")),
+    /// Stands at the start of `text`.
+    pub(super) const fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            open: Vec::new(),
         }
     }
 
@@ -243,11 +186,7 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = rest
-                .iter()
-                .position(|&byte| byte == b'"' || byte == b'\\' || byte < 0x20);
-            self.at = self.at.saturating_add(plain.unwrap_or(rest.len()));
+            self.at = self.at.saturating_add(plain_run(self.rest()));
             match self.peek() {
                 Some(b'"') => {
                     let end = self.at;
@@ -281,7 +220,7 @@ impl<'a> Scanner<'a> {
                     return Err(Error::json(begin, "unpaired surrogate in an escape"));
                 }
                 if (0xD800..0xDC00).contains(&unit) {
-                    let low = self.text.get(self.at..self.at.saturating_add(2)) == Some(b"\\u");
+                    let low = self.rest().starts_with(b"\\u");
                     self.at = self.at.saturating_add(2);
                     if !low || !(0xDC00..0xE000).contains(&self.hex4()?) {
                         return Err(Error::json(begin, "unpaired surrogate in an escape"));
@@ -294,10 +233,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex4(&mut self) -> Result<u32, Error> {
-        let digits = self
-            .text
-            .get(self.at..self.at.saturating_add(4))
-            .and_then(parse_hex4);
+        let digits = self.rest().get(..4).and_then(parse_hex4);
         let unit = digits.ok_or_else(|| self.error("expected four hexadecimal digits"))?;
         self.at = self.at.saturating_add(4);
         Ok(unit)
@@ -322,14 +258,11 @@ impl<'a> Scanner<'a> {
 
     /// One of the three words, in lower case only, as PHP since version 7 wants them.
     fn word(&mut self, word: &'static [u8], kind: Kind) -> Result<Kind, Error> {
-        let end = self.at.saturating_add(word.len());
-        match self.text.get(self.at..end) {
-            Some(found) if found == word => {
-                self.at = end;
-                Ok(kind)
-            }
-            _ => Err(self.error("expected a value")),
+        if !self.rest().starts_with(word) {
+            return Err(self.error("expected a value"));
         }
+        self.at = self.at.saturating_add(word.len());
+        Ok(kind)
     }
 
     fn number(&mut self) -> Result<Kind, Error> {
@@ -355,8 +288,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn digits(&mut self) -> Result<(), Error> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let count = self
+            .rest()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if count == 0 {
             return Err(self.error("expected a digit"));
         }
@@ -371,7 +307,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
     fn bump(&mut self) {
@@ -383,58 +323,33 @@ impl<'a> Scanner<'a> {
     }
 }
 
-fn parse_hex4(digits: &[u8]) -> Option<u32> {
-    if !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+/// How many bytes stand before the next quote, backslash, or control character; eight at a time.
+fn plain_run(text: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    const fn below(word: u64, limit: u8) -> u64 {
+        // The lowest byte marked is right; those above it may be marked by its borrow.
+        word.wrapping_sub(ONES.wrapping_mul(limit as u64)) & !word & HIGHS
     }
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// Resolves the escapes of a string that a [`Scanner`] has already accepted.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut pieces = text.split('\\');
-    out.push_str(pieces.next().unwrap_or_default());
-    let mut high = None;
-    while let Some(piece) = pieces.next() {
-        let mut chars = piece.chars();
-        match chars.next() {
-            // An escaped backslash splits into an empty piece, then the text after it.
-            None => {
-                out.push('\\');
-                out.push_str(pieces.next().unwrap_or_default());
-                continue;
-            }
-            Some('b') => out.push('\u{8}'),
-            Some('f') => out.push('\u{c}'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('t') => out.push('\t'),
-            Some('u') => {
-                let unit = chars
-                    .as_str()
-                    .as_bytes()
-                    .get(..4)
-                    .and_then(parse_hex4)
-                    .unwrap_or(0xFFFD);
-                chars = chars.as_str().get(4..).unwrap_or_default().chars();
-                match (high.take(), unit) {
-                    (None, 0xD800..0xDC00) => high = Some(unit),
-                    (Some(first), _) => out.push(join_surrogates(first, unit)),
-                    (None, _) => out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)),
-                }
-            }
-            Some(other) => out.push(other),
+    let (words, tail) = text.as_chunks::<8>();
+    let mut run = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let quotes = below(word ^ ONES.wrapping_mul(b'"' as u64), 1);
+        let backslashes = below(word ^ ONES.wrapping_mul(b'\\' as u64), 1);
+        let found = quotes | backslashes | below(word, 0x20);
+        if found != 0 {
+            return run.saturating_add(usize::try_from(found.trailing_zeros() / 8).unwrap_or(0));
         }
-        out.push_str(chars.as_str());
+        run = run.saturating_add(8);
     }
-    out
+    let special = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+    run.saturating_add(tail.iter().position(special).unwrap_or(tail.len()))
 }
 
-fn join_surrogates(high: u32, low: u32) -> char {
-    let high = high.wrapping_sub(0xD800) & 0x3FF;
-    let low = low.wrapping_sub(0xDC00) & 0x3FF;
-    char::from_u32((high << 10 | low).saturating_add(0x10000)).unwrap_or(char::REPLACEMENT_CHARACTER)
+/// The text as UTF-8, which JSON must be.
+pub(super) fn utf8(text: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(text).map_err(|error| Error::json(error.valid_up_to(), "not valid UTF-8"))
 }
 
 #[cfg(test)]
@@ -445,7 +360,7 @@ mod tests {
 
     /// Scans a whole text as one value.
     fn scan(text: &[u8]) -> Result<Raw, Error> {
-        let mut scanner = Scanner::new(text)?;
+        let mut scanner = Scanner::new(utf8(text)?);
         let raw = scanner.value()?;
         scanner.skip_space();
         if scanner.at < text.len() {
@@ -473,7 +388,10 @@ mod tests {
     fn resolves_escapes() {
         let text = br#""a\\\"\/\b\f\n\r\t\u0000\u00e9\ud83e\uddfe\\\\z""#;
         let raw = scan(text).unwrap();
-        assert_eq!(raw.unescaped(text), "a\\\"/\u{8}\u{c}\n\r\t\0é🧾\\\\z");
+        assert_eq!(
+            raw.unescaped(std::str::from_utf8(text).unwrap()),
+            "a\\\"/\u{8}\u{c}\n\r\t\0é🧾\\\\z"
+        );
     }
 
     #[test]
@@ -484,6 +402,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn runs_end_where_they_should(bytes in prop::collection::vec(prop_oneof![any::<u8>(), b' '..=b'#'], 0..32)) {
+            let special = |&byte: &u8| byte == b'"' || byte == b'\\' || byte < 0x20;
+            prop_assert_eq!(plain_run(&bytes), bytes.iter().position(special).unwrap_or(bytes.len()));
+        }
+
         #[test]
         fn agrees_with_serde_json(text in r#"[\[\]{}",:0-9eE.\\u+ntrfalse \-]{0,24}"#) {
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
@@ -499,7 +423,7 @@ mod tests {
         fn strings_come_back(text in any::<String>()) {
             let json = serde_json::to_string(&text).unwrap();
             let raw = scan(json.as_bytes()).unwrap();
-            prop_assert_eq!(raw.unescaped(json.as_bytes()), text);
+            prop_assert_eq!(raw.unescaped(&json), text);
         }
 
         #[test]

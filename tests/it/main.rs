@@ -6,5 +6,12 @@
 )]
 
 mod harness;
+mod http;
+mod laravel;
+mod limits;
+mod poison;
+mod shutdown;
+mod site;
 mod store;
 mod store_sql;
+mod wire;

@@ -74,6 +74,8 @@ pub struct Reserved {
     pub payload: Bytes,
     /// The number of this attempt: 1 on the first run. A payload that cannot be read counts as 1.
     pub attempts: u32,
+    /// The number of its row, where jobs are rows.
+    pub row: Option<i64>,
     /// Proof of the reservation.
     pub receipt: Receipt,
 }

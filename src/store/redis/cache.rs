@@ -13,31 +13,35 @@ use crate::store::port::{Cache, CacheValue};
 
 /// Laravel's Redis cache store: one database, the Redis prefix, then the cache prefix.
 ///
-/// Every key has two names. Laravel 9 and later write `{prefix}{cache_prefix}{key}`, Laravel 8 puts a colon
+/// Every key has two names below each prefix. Laravel 9 and later write `{prefix}{cache_prefix}{key}`, Laravel 8 puts a colon
 /// before the key. Both are written and both are read: of two numbers the higher counts, since a restart
 /// signal is the time at which it was given, and of anything else the first name's value.
 #[derive(Debug)]
 pub struct RedisCache {
     connection: Connection,
-    prefix: String,
+    prefixes: Vec<String>,
 }
 
 impl RedisCache {
-    /// The store in the database that `options` name, below the `cache_prefix` of the application, such as
-    /// `facturino_cache_`, written without Laravel 8's colon. Nothing is sent yet.
+    /// The store in the database that `options` name, below the cache prefix of the application, such as
+    /// `facturino_cache_`, written without Laravel 8's colon. More than one prefix is given when it was not
+    /// set and skeletons derive it differently; all are read and written. Nothing is sent yet.
     ///
     /// # Errors
     /// [`Kind::Refused`](crate::store::Kind::Refused) when the options cannot be used.
-    pub fn new(options: &RedisOptions, cache_prefix: &str) -> Result<Self, Error> {
+    pub fn new(options: &RedisOptions, cache_prefixes: &[String]) -> Result<Self, Error> {
         Ok(Self {
             connection: Connection::new(options)?,
-            prefix: format!("{}{cache_prefix}", options.prefix),
+            prefixes: cache_prefixes
+                .iter()
+                .map(|cache| format!("{}{cache}", options.prefix))
+                .collect(),
         })
     }
 
-    fn names(&self, key: &str) -> [String; 2] {
-        let prefix = &self.prefix;
-        [format!("{prefix}{key}"), format!("{prefix}:{key}")]
+    fn names(&self, key: &str) -> Vec<String> {
+        let forms = |prefix: &String| [format!("{prefix}{key}"), format!("{prefix}:{key}")];
+        self.prefixes.iter().flat_map(forms).collect()
     }
 }
 
@@ -56,11 +60,9 @@ impl Cache for RedisCache {
             .send(&command)
             .await
             .map_err(|failure| failure.during("read the cache"))?;
-        let mut values = values.into_iter().map(|value| value.map(read));
-        Ok(keys
-            .iter()
-            .map(|_| higher(values.next().flatten(), values.next().flatten()))
-            .collect())
+        let values: Vec<_> = values.into_iter().map(|value| value.map(read)).collect();
+        let one = |names: &[Option<CacheValue>]| names.iter().cloned().fold(None, higher);
+        Ok(values.chunks(2 * self.prefixes.len().max(1)).map(one).collect())
     }
 
     async fn put(&self, key: &str, value: &CacheValue, ttl: Option<Duration>) -> Result<(), Error> {
@@ -90,7 +92,8 @@ impl Cache for RedisCache {
 
     async fn increment(&self, key: &str, ttl: Duration) -> Result<i64, Error> {
         let fill = |command: &mut Cmd| {
-            command.arg(2).arg(&self.names(key)).arg(milliseconds(ttl));
+            let names = self.names(key);
+            command.arg(names.len()).arg(&names).arg(milliseconds(ttl));
         };
         self.connection
             .run(&script::INCREMENT, fill)

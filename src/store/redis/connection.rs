@@ -19,7 +19,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// merely slow, which then reserves jobs for nobody.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long written bytes may go unacknowledged by the other side before the connection counts as dead.
-const SILENCE: Duration = Duration::from_secs(15);
+const SILENCE: Duration = Duration::from_secs(12);
 
 /// The connection to one database, made when it is needed and replaced after it broke.
 pub(super) struct Connection {

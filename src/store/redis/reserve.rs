@@ -79,6 +79,7 @@ fn read(queue: &QueueName, text: Value, difference: Option<Value>, mark: u32) ->
         mark,
     };
     Some(Reserved {
+        row: None,
         queue: queue.clone(),
         payload: original,
         attempts: reservation.attempts(),

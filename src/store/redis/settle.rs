@@ -1,5 +1,7 @@
 //! Ending reservations.
 
+use std::time::Duration;
+
 use redis::{Cmd, RedisWrite};
 
 use super::batch::{calls, queues_of};
@@ -46,19 +48,48 @@ pub(super) async fn settle(
 
 async fn settle_part(connection: &Connection, keys: &Keys, part: &[Entry<'_>]) -> Result<Vec<Held>, Failure> {
     let (queues, indexes) = queues_of(part.iter().map(|entry| entry.queue));
+    let heads: Vec<Head> = part
+        .iter()
+        .zip(&indexes)
+        .map(|(entry, queue)| entry.head(*queue))
+        .collect();
     let fill = |command: &mut Cmd| {
         command.arg(queues.len() * 4);
         for queue in &queues {
             keys.write_all(queue, command);
         }
-        for (entry, index) in part.iter().zip(&indexes) {
-            command.arg(*index).arg(entry.receipt.mark);
-            entry.receipt.write_copy(command);
-            entry.write_verb(command);
+        let mut rest = part.iter();
+        for run in heads.chunk_by(PartialEq::eq) {
+            for head in run.iter().take(1) {
+                head.write(run.len(), command);
+            }
+            for entry in rest.by_ref().take(run.len()) {
+                entry.write(command);
+            }
         }
     };
     let flags: Vec<u8> = connection.run(&script::SETTLE, fill).await?;
     Ok(flags_of(&flags, part.len())?.collect())
+}
+
+/// What settlements of one run have in common.
+#[derive(PartialEq, Eq)]
+struct Head {
+    verb: &'static str,
+    queue: usize,
+    mark: u32,
+    seconds: u64,
+}
+
+impl Head {
+    fn write(&self, count: usize, command: &mut Cmd) {
+        command
+            .arg(self.verb)
+            .arg(self.queue)
+            .arg(self.mark)
+            .arg(self.seconds)
+            .arg(count);
+    }
 }
 
 impl Entry<'_> {
@@ -69,18 +100,25 @@ impl Entry<'_> {
         }
     }
 
-    fn write_verb(&self, command: &mut Cmd) {
-        match self.settle {
-            Settle::Delete | Settle::Fail(_) => command.arg("delete"),
-            Settle::Release { delay } => command.arg("release").arg(whole_seconds(*delay)),
-            Settle::Refund { delay } => {
-                command.arg(if delay.is_some() { "defer" } else { "return" });
-                command.write_arg(&self.receipt.original);
-                match delay {
-                    Some(delay) => command.arg(whole_seconds(*delay)),
-                    None => command,
-                }
-            }
+    fn head(&self, queue: usize) -> Head {
+        let (verb, delay) = match self.settle {
+            Settle::Delete | Settle::Fail(_) => ("delete", Duration::ZERO),
+            Settle::Release { delay } => ("release", *delay),
+            Settle::Refund { delay: None } => ("return", Duration::ZERO),
+            Settle::Refund { delay: Some(delay) } => ("defer", *delay),
         };
+        Head {
+            verb,
+            queue,
+            mark: self.receipt.mark,
+            seconds: whole_seconds(delay),
+        }
+    }
+
+    fn write(&self, command: &mut Cmd) {
+        self.receipt.write_copy(command);
+        if let Settle::Refund { .. } = self.settle {
+            command.write_arg(&self.receipt.original);
+        }
     }
 }

@@ -24,27 +24,28 @@ const LATEST: i64 = 2_147_483_647;
 #[derive(Debug, Clone)]
 pub struct SqlCache {
     db: Database,
-    prefix: String,
+    prefixes: Vec<String>,
 }
 
 impl SqlCache {
-    /// The cache in `db` whose keys begin with `prefix` (`CACHE_PREFIX`, without the colon of Laravel 8).
+    /// The cache in `db` whose keys begin with one of `prefixes` (`CACHE_PREFIX`, without the colon of Laravel 8).
+    /// More than one is given when it was not set and skeletons derive it differently; all are read and written.
     #[must_use]
-    pub fn new(db: &Database, prefix: &str) -> Self {
+    pub fn new(db: &Database, prefixes: &[String]) -> Self {
         Self {
             db: db.clone(),
-            prefix: prefix.to_owned(),
+            prefixes: prefixes.to_vec(),
         }
     }
 
     /// Both forms of a key: as Laravel 9 and later write it, and as Laravel 8 does. Without a prefix they
     /// are the same.
     fn forms(&self, key: &str) -> Vec<String> {
-        let prefix = &self.prefix;
-        if prefix.is_empty() {
-            return vec![key.to_owned()];
-        }
-        vec![format!("{prefix}{key}"), format!("{prefix}:{key}")]
+        let forms = |prefix: &String| match prefix.is_empty() {
+            true => vec![key.to_owned()],
+            false => vec![format!("{prefix}{key}"), format!("{prefix}:{key}")],
+        };
+        self.prefixes.iter().flat_map(forms).collect()
     }
 
     fn lives(ttl: Option<Duration>) -> Lives {

@@ -93,6 +93,7 @@ impl Queue for SqlQueue {
         let reserved = claimed.into_iter().map(|row| Reserved {
             queue: row.queue,
             payload: row.payload,
+            row: Some(row.hold.id),
             attempts: u32::try_from(row.hold.attempts.max(1)).unwrap_or(u32::MAX),
             receipt: Receipt::new(SqlReceipt::new(row.hold)),
         });

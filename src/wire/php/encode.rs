@@ -2,7 +2,7 @@
 
 use super::value::{Key, Value};
 
-/// Writes a value as `serialize` would; the inverse of [`decode`](super::decode) for all that PHP writes.
+/// Writes a value as `serialize` would; the inverse of [`decode`](super::decode()) for all that PHP writes.
 #[must_use]
 pub fn encode(value: &Value) -> Vec<u8> {
     let mut out = Vec::new();

@@ -37,7 +37,9 @@ impl<'a> Table<'a> {
                 if matches!(value, Value::Reference { alias: true, .. }) {
                     continue;
                 }
-                open.push((slots.len(), value.children().iter()));
+                if !value.children().is_empty() {
+                    open.push((slots.len(), value.children().iter()));
+                }
                 slots.push(Slot { value, size: 1 });
             } else {
                 let total = slots.len();

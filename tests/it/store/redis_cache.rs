@@ -20,7 +20,7 @@ fn cache() -> (SharedRedis, harness::Redis, RedisCache) {
         db: CACHE_DB,
         ..redis_options(&redis)
     };
-    let cache = RedisCache::new(&options, "facturino_cache_").expect("the options are good");
+    let cache = RedisCache::new(&options, &["facturino_cache_".to_owned()]).expect("the options are good");
     let db = redis.db(i64::from(CACHE_DB));
     (redis, db, cache)
 }

@@ -141,6 +141,9 @@ async fn a_full_server_loses_nothing() {
     let server = start();
     let redis = server.redis();
     let queue = open(&redis_options(&redis));
+    push(&*queue, &["lost"]).await;
+    let lost = take_one(&*queue, Q).await;
+    settle(&*queue, &lost, Settle::Delete).await;
     push(&*queue, &["done", "again", "back", "late", "kept", "ready"]).await;
     let jobs = take(&*queue, Q, 5).await;
     redis.query::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
@@ -151,8 +154,10 @@ async fn a_full_server_loses_nothing() {
     assert_eq!(error.kind(), Kind::Transient, "{error}");
     assert_eq!(redis.queue(Q).ready.len(), 1);
 
-    let receipts = [(jobs[4].queue.clone(), jobs[4].receipt.clone())];
-    assert_eq!(queue.renew(&receipts, LONG).await.expect("renew"), [Held::Yes]);
+    // The first of these is lost already and writes nothing.
+    let receipts = [&lost, &jobs[4]].map(|job| (job.queue.clone(), job.receipt.clone()));
+    let held = queue.renew(&receipts, LONG).await.expect("renew");
+    assert_eq!(held, [Held::Lost, Held::Yes]);
     let verbs = [
         Settle::Delete,
         Settle::Release { delay: LONG },
@@ -334,4 +339,22 @@ async fn a_unix_socket_serves() {
     });
     push(&*queue, &["a"]).await;
     assert_eq!(reserve(&*queue).await.expect("reserve"), ["a"]);
+}
+
+/// A server that does not speak TLS where TLS is asked for is an error like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_needs_a_server_that_speaks_it() {
+    let server = start();
+    let options = redis_options(&server.redis());
+    let RedisAddress::Tcp { host, port, .. } = options.address.clone() else {
+        panic!("the server listens on a port");
+    };
+    let address = RedisAddress::Tcp {
+        host,
+        port,
+        tls: true,
+    };
+    let queue = open(&RedisOptions { address, ..options });
+    let error = queue.ping().await.expect_err("no handshake");
+    assert_eq!(error.kind(), Kind::Transient, "{error}");
 }

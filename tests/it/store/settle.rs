@@ -118,6 +118,22 @@ on_every_engine! {
         assert!(queue.settle(&[]).await.expect("settle").is_empty());
     }
 
+    /// A receipt that stands in a batch twice is good for one verb, and the job stays one job.
+    async fn a_receipt_is_good_once(store: &Store) {
+        let queue = store.open();
+        for verb in [RELEASE, REFUND, Settle::Refund { delay: Some(Duration::ZERO) }] {
+            queue.push(&[job(&*queue, "mail", "a")]).await.expect("push");
+            let job = take_one(&*queue, "mail").await;
+            let batch = [settlement(&job, verb.clone()), settlement(&job, verb)];
+            let mut held = queue.settle(&batch).await.expect("settle");
+            held.sort_by_key(|held| *held == Held::Lost);
+            assert_eq!(held, [Held::Yes, Held::Lost]);
+            let again = take_one(&*queue, "mail").await;
+            assert!(take(&*queue, "mail", 5).await.is_empty());
+            assert_eq!(settle(&*queue, &again, Settle::Delete).await, Held::Yes);
+        }
+    }
+
     /// More settlements than one call carries are all written.
     async fn a_batch_may_be_large(store: &Store) {
         let queue = store.open();

@@ -27,7 +27,7 @@ async fn laravels_signals_are_read() {
                 text("value")
             ));
         }
-        let cache = SqlCache::new(&db, "facturino_cache_");
+        let cache = SqlCache::new(&db, &["facturino_cache_".to_owned()]);
         let keys = [
             RESTART,
             "illuminate:queue:paused:redis:einvoice",
@@ -52,7 +52,7 @@ async fn laravels_signals_are_read() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn signals_are_written_as_laravels() {
     let (file, db, _queue) = fixture().await;
-    let cache = SqlCache::new(&db, "p_");
+    let cache = SqlCache::new(&db, &["p_".to_owned()]);
     let restart = CacheValue::Int(1_795_375_433);
     for _ in 0..2 {
         cache.put(RESTART, &restart, None).await.expect("put");
@@ -88,7 +88,7 @@ async fn signals_are_written_as_laravels() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counters_count() {
     let (file, db, _queue) = fixture().await;
-    let cache = SqlCache::new(&db, "");
+    let cache = SqlCache::new(&db, &["".to_owned()]);
     let day = Duration::from_secs(86_400);
     for expected in 1..=3 {
         assert_eq!(cache.increment("n", day).await.expect("increment"), expected);

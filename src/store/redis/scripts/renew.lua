@@ -11,15 +11,16 @@ local lease = tonumber(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 
+-- Removes nothing. It is here because a server out of memory refuses the first write of a script when that
+-- is a ZADD, and a lease must not end for that.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], 1, 0)
+
 local held = {}
 for i = 2, #ARGV, 3 do
   local reserved, copy = KEYS[ARGV[i] + 1], ARGV[i + 2]
   local fraction = ARGV[i + 1] / 1048576
   local score = tonumber(redis.call('ZSCORE', reserved, copy) or 0)
   if score % 1 == fraction then
-    -- Removes nothing. It is here because a server out of memory refuses the first write of a script
-    -- when that is a ZADD, and a lease must not end for that.
-    if #held == 0 then redis.call('ZREMRANGEBYSCORE', reserved, 1, 0) end
     redis.call('ZADD', reserved, 'XX', string.format('%.17g', math.ceil(now + lease - fraction) + fraction), copy)
     held[#held + 1] = '1'
   else

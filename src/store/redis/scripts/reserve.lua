@@ -77,8 +77,16 @@ local function find_attempts(text, attempts)
 end
 
 -- The reserved copy of a text, and what to say about it. Laravel writes the number last, or just before
--- "delay": there nothing needs to be parsed.
+-- "delay": there nothing needs to be parsed, and for small numbers not even searched.
 local function counted(text)
+  local digit = string.match(text, '^,"attempts":(%d),"delay":null}$', -27)
+  if digit then
+    return string.sub(text, 1, -16) .. (digit + 1) .. ',"delay":null}', #text - 14
+  end
+  digit = string.match(text, '^,"attempts":(%d)}$', -14)
+  if digit then
+    return string.sub(text, 1, -3) .. (digit + 1) .. '}', #text - 1
+  end
   local at, digits = string.match(text, '[,{]"attempts":()(%d+),"delay":[%dnul]+}$', -64)
   if not at then
     at, digits = string.match(text, '[,{]"attempts":()(%d+)}$', -32)
@@ -96,30 +104,75 @@ local function counted(text)
   return again, {again, attempts + 1}
 end
 
--- Takes from the head of the list. A text whose copy is reserved already stays where it is: a sorted set
--- can hold it only once.
+-- Reads texts from a place in the list on: so many, or until they are heavy together. Says whether there may
+-- be more.
+local function read(list, from, count)
+  local texts, weight, chunk = {}, 0, 4
+  while #texts < count and bytes + weight < limit do
+    local ask = math.min(chunk, count - #texts)
+    local part = redis.call('LRANGE', list, from + #texts, from + #texts + ask - 1)
+    for _, text in ipairs(part) do
+      if bytes + weight >= limit then break end
+      texts[#texts + 1] = text
+      weight = weight + #text
+    end
+    if #part < ask then return texts, false end
+    -- As many as are light enough, if they are like these.
+    chunk = math.max(1, math.floor((limit - bytes) * #texts / math.max(1, weight)))
+  end
+  return texts, true
+end
+
+-- Reserves copies one by one; says which were not reserved before.
+local function reserve_each(reserved, copies)
+  local fresh = {}
+  for i, copy in ipairs(copies) do fresh[i] = redis.call('ZADD', reserved, 'NX', expiry, copy) == 1 end
+  return fresh
+end
+
+-- Reserves copies in one call; says which were not reserved before, or nothing when that is all of them, as
+-- it nearly always is. A set can hold a text only once, and the texts of a list may have twins.
+local function reserve_all(reserved, copies)
+  -- If nobody has our score yet, it tells afterwards which ones were added now.
+  if redis.call('ZCOUNT', reserved, expiry, expiry) > 0 then return reserve_each(reserved, copies) end
+  local members = {}
+  for i, copy in ipairs(copies) do members[2 * i - 1], members[2 * i] = expiry, copy end
+  if redis.call('ZADD', reserved, 'NX', unpack(members)) == #copies then return end
+  local fresh, known = {}, {}
+  for i, copy in ipairs(copies) do
+    fresh[i] = not known[copy] and tonumber(redis.call('ZSCORE', reserved, copy)) == tonumber(expiry)
+    known[copy] = true
+  end
+  return fresh
+end
+
+-- Takes from the head of the list. A text whose copy is reserved already stays where it is, and others
+-- behind it are taken instead, within reason.
 local function take(list, reserved, jobs)
-  local twins, seen, chunk = {}, 0, 4
+  local twins, seen, more = {}, 0, true
   local last = want - taken + 1000
-  while taken < want and bytes < limit and seen < last do
-    local ask = math.min(chunk, want - taken)
-    local texts = redis.call('LRANGE', list, seen, seen + ask - 1)
-    for _, text in ipairs(texts) do
-      if bytes >= limit then break end
-      seen = seen + 1
-      local copy, edit = counted(text)
-      if redis.call('ZADD', reserved, 'NX', expiry, copy) == 1 then
+  while more and taken < want and bytes < limit and seen < last do
+    local texts, copies, edits, fresh
+    texts, more = read(list, seen, want - taken)
+    if #texts == 0 then break end
+    copies, edits = {}, {}
+    for i, text in ipairs(texts) do copies[i], edits[i] = counted(text) end
+    if seen == 0 then
+      fresh = reserve_all(reserved, copies)
+    else
+      fresh = reserve_each(reserved, copies)
+    end
+    for i, text in ipairs(texts) do
+      if not fresh or fresh[i] then
         jobs[#jobs + 1] = text
-        jobs[#jobs + 1] = edit
+        jobs[#jobs + 1] = edits[i]
         taken = taken + 1
         bytes = bytes + #text
       else
         twins[#twins + 1] = text
       end
     end
-    if #texts < ask then break end
-    local each = math.max(1, bytes / math.max(1, taken))
-    chunk = math.max(1, math.min(500, math.floor((limit - bytes) / each)))
+    seen = seen + #texts
   end
   if #jobs > 1 then
     redis.call('LTRIM', list, seen, -1)

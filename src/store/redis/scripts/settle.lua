@@ -1,76 +1,106 @@
 -- Writes what becomes of reservations that are still ours.
 --
 -- KEYS  four per queue: list, :delayed, :reserved, :notify
--- ARGV  per settlement: the queue's index from 0, our fraction in 1/2^20, the reserved copy, a verb, and
---       what the verb needs:
---       delete   nothing
---       release  seconds until the copy is available again, whole
---       return   the original text: it goes back to the head of the list
---       defer    the original text, and the seconds until it is available again, whole
+-- ARGV  runs of settlements alike: a verb, the queue's index from 0, our fraction in 1/2^20, seconds, how
+--       many follow, and for each the reserved copy, with `return` and `defer` also the original text
+--       delete   it is done
+--       release  the copy is available again after these seconds
+--       return   the original goes back to the head of the list
+--       defer    the original is available again after these seconds
 -- Returns  one character per settlement, in order: 1 held and done, 0 lost and not touched
 --
--- What adds comes before what removes, so an error half-way loses nothing.
+-- Seconds are whole. What adds comes before what removes, so an error half-way loses nothing.
 
 local now = tonumber(redis.call('TIME')[1])
-local size = {delete = 4, release = 5, ['return'] = 5, defer = 6}
+local width = {delete = 1, release = 1, ['return'] = 2, defer = 2}
 
--- Makes a text available at a time. A set holds a text only once, so a twin of one that is delayed waits
--- among the reserved ones, where it lapses at its time, and a third one does not wait.
-local function park(list, delayed, reserved, notify, text, at)
-  if redis.call('ZADD', delayed, 'NX', at, text) == 1 then return end
-  local score = redis.call('ZSCORE', reserved, text)
-  if not score then
-    redis.call('ZADD', reserved, at, text)
-  else
-    redis.call('RPUSH', list, text)
-    redis.pcall('RPUSH', notify, '1')
+-- The scores of a run's copies; servers before 6.2 are asked one by one.
+local function scores_of(run)
+  local scores = redis.pcall('ZMSCORE', run.reserved, unpack(ARGV, run.from, run.to))
+  if not scores.err then return scores end
+  for i = run.from, run.to do scores[i - run.from + 1] = redis.call('ZSCORE', run.reserved, ARGV[i]) end
+  return scores
+end
+
+-- Deletes are many, so a run of them is looked up and removed whole.
+local function delete(run)
+  local scores, ours, lost = scores_of(run), nil, false
+  for n = 1, run.count do
+    local score = scores[n]
+    -- Those reserved together have the same score.
+    if score and score ~= ours and tonumber(score) % 1 == run.fraction then ours = score end
+    run.held[n] = (score and score == ours) and '1' or '0'
+    lost = lost or run.held[n] == '0'
+  end
+  if not lost then
+    redis.call('ZREM', run.reserved, unpack(ARGV, run.from, run.to))
+    return
+  end
+  for n = 1, run.count do
+    if run.held[n] == '1' then redis.call('ZREM', run.reserved, ARGV[run.from + n - 1]) end
   end
 end
 
-local starts = {}
-do
-  local i = 1
-  while i <= #ARGV do
-    starts[#starts + 1] = i
-    i = i + size[ARGV[i + 3]]
+-- A set holds a text only once: the twin of a delayed job stays reserved without our fraction, and lapses
+-- when it is due.
+local function release(run, copy)
+  if redis.call('ZADD', run.delayed, 'NX', run.at, copy) == 1 then
+    redis.call('ZREM', run.reserved, copy)
+  else
+    redis.call('ZADD', run.reserved, run.at, copy)
   end
+end
+
+local function put_back(run, copy, original)
+  redis.call('LPUSH', run.list, original)
+  redis.call('ZREM', run.reserved, copy)
+  redis.pcall('RPUSH', run.notify, '1')
+end
+
+-- A twin waits among the reserved ones as above, and a third one does not wait.
+local function defer(run, copy, original)
+  if redis.call('ZADD', run.delayed, 'NX', run.at, original) == 0
+    and redis.call('ZADD', run.reserved, 'NX', run.at, original) == 0 then
+    redis.call('RPUSH', run.list, original)
+    redis.pcall('RPUSH', run.notify, '1')
+  end
+  redis.call('ZREM', run.reserved, copy)
+end
+
+local runs = {}
+local i = 1
+while i <= #ARGV do
+  local verb, q, count = ARGV[i], 4 * ARGV[i + 1], tonumber(ARGV[i + 4])
+  runs[#runs + 1] = {
+    held = {}, verb = verb, fraction = ARGV[i + 2] / 1048576, at = now + ARGV[i + 3], count = count,
+    from = i + 5, to = i + 4 + count * width[verb],
+    list = KEYS[q + 1], delayed = KEYS[q + 2], reserved = KEYS[q + 3], notify = KEYS[q + 4],
+  }
+  i = i + 5 + count * width[verb]
 end
 
 -- Removes nothing. It is here because a server out of memory refuses the first write of a script when
 -- that adds, and giving a job back must work then too.
 redis.call('ZREMRANGEBYSCORE', KEYS[3], 1, 0)
 
-local held = {}
-local deletes = {}
--- From the last to the first, so that jobs returned to the head stand in their old order.
-for n = #starts, 1, -1 do
-  local i = starts[n]
-  local q = 4 * ARGV[i]
-  local reserved, copy, verb = KEYS[q + 3], ARGV[i + 2], ARGV[i + 3]
-  local score = tonumber(redis.call('ZSCORE', reserved, copy) or 0)
-  if score % 1 ~= ARGV[i + 1] / 1048576 then
-    held[n] = '0'
+local verbs = {release = release, ['return'] = put_back, defer = defer}
+
+-- From the last to the first, so that jobs put back at the head stand in their old order.
+for r = #runs, 1, -1 do
+  local run = runs[r]
+  if run.verb == 'delete' then
+    delete(run)
   else
-    held[n] = '1'
-    if verb == 'delete' then
-      redis.call('ZREM', reserved, copy)
-    elseif verb == 'release' then
-      local at = now + ARGV[i + 4]
-      if redis.call('ZADD', KEYS[q + 2], 'NX', at, copy) == 1 then
-        redis.call('ZREM', reserved, copy)
-      else
-        -- Its twin is delayed already and a set holds a text once: this one stays here without our
-        -- fraction and lapses at its time.
-        redis.call('ZADD', reserved, at, copy)
-      end
-    elseif verb == 'return' then
-      redis.call('LPUSH', KEYS[q + 1], ARGV[i + 4])
-      redis.call('ZREM', reserved, copy)
-      redis.pcall('RPUSH', KEYS[q + 4], '1')
-    else
-      park(KEYS[q + 1], KEYS[q + 2], reserved, KEYS[q + 4], ARGV[i + 4], now + ARGV[i + 5])
-      redis.call('ZREM', reserved, copy)
+    for n = run.count, 1, -1 do
+      local i = run.from + (n - 1) * width[run.verb]
+      local score = tonumber(redis.call('ZSCORE', run.reserved, ARGV[i]) or 0)
+      local ours = score % 1 == run.fraction
+      if ours then verbs[run.verb](run, ARGV[i], ARGV[i + 1]) end
+      run.held[n] = ours and '1' or '0'
     end
   end
 end
-return table.concat(held, '', 1, #starts)
+
+local held = {}
+for r, run in ipairs(runs) do held[r] = table.concat(run.held, '', 1, run.count) end
+return table.concat(held)

@@ -84,7 +84,12 @@ impl Bell {
         {
             queues.push(queue);
         }
-        match self.block(line.clone(), queues).await? {
+        let heard = self.block(line.clone(), queues).await?;
+        if self.failures > 0 {
+            tracing::info!("the connection that waits for jobs is back");
+            self.failures = 0;
+        }
+        match heard {
             Heard::Queue(queue) => {
                 self.line = Some(line);
                 self.heard(queue).await;
@@ -95,7 +100,7 @@ impl Bell {
         Ok(())
     }
 
-    async fn open(&mut self) -> Result<Line, Failure> {
+    async fn open(&self) -> Result<Line, Failure> {
         let mut connection = self.connection.blocking().await?;
         let mut command = redis::cmd("CLIENT");
         let ask = command.arg("ID").query_async(&mut connection);
@@ -105,10 +110,6 @@ impl Bell {
             Ok(answer) => answer.map_err(|error| Failure::of(&error))?,
             Err(_) => return Err(Failure::silent()),
         };
-        if self.failures > 0 {
-            tracing::info!("the connection that waits for jobs is back");
-            self.failures = 0;
-        }
         Ok(Line { connection, id })
     }
 

@@ -33,14 +33,10 @@ impl Write for Record {
 /// column (of the old `database` failer) has the row known by its payload.
 pub(super) async fn upsert(cx: &mut Context<'_>, record: &FailedRecord) -> Result<(), sqlx::Error> {
     let table = cx.sql.tables.failed_jobs.quoted('"');
-    let has_uuid = match cx.heads.failures_have_uuid {
-        Some(known) => known,
-        None => {
-            let known = has_uuid(cx).await?;
-            cx.heads.failures_have_uuid = Some(known);
-            known
-        }
-    };
+    if cx.heads.failures_have_uuid.is_none() {
+        cx.heads.failures_have_uuid = has_uuid(cx).await?;
+    }
+    let has_uuid = cx.heads.failures_have_uuid.unwrap_or(true);
     let known_by = if has_uuid {
         "uuid = ?1"
     } else {
@@ -65,14 +61,15 @@ pub(super) async fn upsert(cx: &mut Context<'_>, record: &FailedRecord) -> Resul
         .map(drop)
 }
 
-async fn has_uuid(cx: &mut Context<'_>) -> Result<bool, sqlx::Error> {
-    let columns = "select count(*) from pragma_table_info(?1) where name = 'uuid' collate nocase";
+/// Whether the table has the column; `None` while there is no table, which says nothing of a later one.
+async fn has_uuid(cx: &mut Context<'_>) -> Result<Option<bool>, sqlx::Error> {
+    let columns = "select max(name = 'uuid' collate nocase) from pragma_table_info(?1)";
     let table = cx.sql.tables.failed_jobs.as_str().to_owned();
     let row = sqlx::query(columns)
         .bind(table)
         .fetch_one(&mut *cx.connection)
         .await?;
-    Ok(row.try_get_unchecked::<i64, _>(0)? > 0)
+    Ok(row.try_get_unchecked::<Option<i64>, _>(0)?.map(|found| found > 0))
 }
 
 fn query(sql: String) -> SqliteQuery {

@@ -17,6 +17,7 @@ class PushChainCommand extends Command
     protected $signature = 'push:chain {tag}
         {--count=3}
         {--fail= : the number of the link that is a FailingJob}
+        {--head= : a class that comes before them, with its whole namespace}
         {--queue=}
         {--on= : the connection, else the default one}';
 
@@ -25,7 +26,7 @@ class PushChainCommand extends Command
     public function handle(): int
     {
         $tag = $this->argument('tag');
-        $links = [];
+        $links = $this->option('head') === null ? [] : [$this->laravel->make($this->option('head'))];
         for ($n = 0; $n < (int) $this->option('count'); $n++) {
             $fails = $this->option('fail') !== null && (int) $this->option('fail') === $n;
             $links[] = $fails ? new FailingJob($tag, $n) : new RecordJob($tag, $n);

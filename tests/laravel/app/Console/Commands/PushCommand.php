@@ -12,7 +12,7 @@ use Illuminate\Contracts\Queue\ShouldBeUnique;
  */
 class PushCommand extends Command
 {
-    protected $signature = 'push {job : the class below App\Jobs}
+    protected $signature = 'push {job : the class below App\Jobs, or with its whole namespace}
         {--data=[] : constructor arguments by name, as JSON}
         {--count=1 : how many; each gets its number as the argument n}
         {--first=0 : the first number}
@@ -41,7 +41,8 @@ class PushCommand extends Command
 
     private function jobs(): array
     {
-        $class = 'App\\Jobs\\'.$this->argument('job');
+        $class = $this->argument('job');
+        $class = strpos($class, '\\') === false ? 'App\\Jobs\\'.$class : $class;
         $data = json_decode($this->option('data'), true, 512, JSON_THROW_ON_ERROR);
         $first = (int) $this->option('first');
         $jobs = [];

@@ -1,0 +1,349 @@
+//! The life of a worker process: start its lanes, watch over them, drain, end.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use super::App;
+use super::lanes::LaneFlags;
+use crate::control::{cache, limits, signals};
+use crate::exit::Exit;
+use crate::runner::native::NativeRunner;
+use crate::runtime::attempt;
+use crate::runtime::decide::Outcome;
+use crate::runtime::engine::{Budget, Engine, Options, Troubles};
+use crate::runtime::hold::{Cause, Holds};
+use crate::runtime::lane::Lane;
+use crate::runtime::report::Reporter;
+use crate::runtime::reserve::Dry;
+use crate::runtime::settle::{Settler, Writer};
+use crate::runtime::state::{State, StopReason};
+use crate::runtime::unknown::Unknowns;
+use crate::runtime::worker::run_lane;
+
+/// How long attempts that were told to end may take before the process leaves without them.
+const CUT_OFF: Duration = Duration::from_secs(3);
+/// How long the last verdicts may take to be written.
+const FLUSH: Duration = Duration::from_secs(30);
+/// The same when the end was forced.
+const FLUSH_FORCED: Duration = Duration::from_secs(3);
+/// How often queues are looked for that no lane serves.
+const DISCOVER: Duration = Duration::from_secs(30);
+
+/// What is asked of a worker process.
+#[derive(Debug)]
+pub struct Plan {
+    /// How jobs are run.
+    pub options: Options,
+    /// Which lanes.
+    pub lanes: LaneFlags,
+    /// How long a drain may take.
+    pub drain: Duration,
+    /// End after this time.
+    pub max_time: Option<Duration>,
+    /// End at this much memory, in megabytes.
+    pub memory_mb: Option<u64>,
+    /// Run in maintenance mode too.
+    pub force: bool,
+    /// Who hears of attempts.
+    pub reporter: Arc<dyn Reporter>,
+    /// Whether to listen to the system's signals.
+    pub signals: bool,
+}
+
+/// A worker process.
+#[derive(Debug)]
+pub struct Daemon {
+    app: App,
+    plan: Plan,
+    engine: Arc<Engine>,
+    lanes: Vec<Lane>,
+    jobs: Runtime,
+}
+
+impl Daemon {
+    /// Runs until it is told to stop or has nothing left to do.
+    ///
+    /// # Errors
+    /// When it cannot start.
+    pub async fn run(app: App, plan: Plan, state: State) -> anyhow::Result<Exit> {
+        let (settler, orders) = Settler::new();
+        let engine = engine(&app, &plan, state, settler)?;
+        let lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
+        let writer = Writer {
+            queue: Arc::clone(&engine.queue),
+            failed: Arc::clone(&app.stores.failed),
+            holds: Arc::clone(&engine.holds),
+            reporter: Arc::clone(&engine.reporter),
+            troubles: Arc::clone(&engine.troubles),
+            lease: engine.options.lease,
+        };
+        let threads = std::thread::available_parallelism().map_or(4, usize::from).max(4);
+        let jobs = Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("jobs")
+            .enable_all()
+            .build()?;
+        let mut writing = JoinSet::new();
+        writing.spawn(async move { writer.run(orders).await });
+        let daemon = Self {
+            app,
+            plan,
+            engine,
+            lanes,
+            jobs,
+        };
+        let exit = daemon.work().await;
+        writing.abort_all();
+        daemon.jobs.shutdown_background();
+        Ok(exit)
+    }
+
+    async fn work(&self) -> Exit {
+        let mut watches = self.watches();
+        self.announce();
+        let forced = self.lanes_until_drained().await;
+        let forced = self.flush(forced).await;
+        watches.abort_all();
+        super::presence::leave(&self.app).await;
+        let reason = self.engine.state.reason();
+        info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
+        match (forced, reason) {
+            (true, _) => Exit::Error,
+            (false, Some(StopReason::Memory)) => Exit::Memory,
+            (false, _) => Exit::Done,
+        }
+    }
+
+    /// Waits until the last verdicts are written, for a limited time. Says whether the end was forced, by
+    /// now.
+    async fn flush(&self, forced: bool) -> bool {
+        let state = &self.engine.state;
+        let limit = async {
+            if !forced {
+                let patient = tokio::time::sleep(FLUSH);
+                let _ = state.forced().run_until_cancelled(patient).await;
+            }
+            if state.forced().is_cancelled() {
+                tokio::time::sleep(FLUSH_FORCED).await;
+            }
+        };
+        tokio::select! {
+            () = self.engine.holds.wait_for_none() => {}
+            () = limit => {
+                let left = self.engine.holds.len();
+                warn!(left, "{left} jobs could not be settled; they come back when their leases end");
+            }
+        }
+        state.forced().is_cancelled()
+    }
+
+    /// Runs the lanes; returns when they have ended or their time to drain is over. Says whether the end
+    /// was forced.
+    async fn lanes_until_drained(&self) -> bool {
+        let state = &self.engine.state;
+        let mut lanes = JoinSet::new();
+        let dry = Arc::new(Dry::new(&self.lanes));
+        for lane in &self.lanes {
+            lanes.spawn(self.lane(lane.clone(), &dry));
+        }
+        let mut served: Vec<_> = self
+            .lanes
+            .iter()
+            .flat_map(|lane| lane.queues.iter().cloned())
+            .collect();
+        let mut discover = tokio::time::interval(DISCOVER);
+        while !state.stopping().is_cancelled() {
+            tokio::select! {
+                () = state.stopping().cancelled() => {}
+                ended = lanes.join_next(), if !lanes.is_empty() => {
+                    if !state.stopping().is_cancelled() {
+                        error!("A lane ended by itself, stopping: {ended:?}");
+                        state.force();
+                    }
+                }
+                _ = discover.tick() => {
+                    for lane in self.discover(&mut served).await {
+                        lanes.spawn(self.lane(lane, &dry));
+                    }
+                }
+            }
+        }
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Stopping]) {
+            warn!("Failed to tell systemd that we stop: {error}");
+        }
+        self.drain(&mut lanes).await
+    }
+
+    fn lane(&self, lane: Lane, dry: &Arc<Dry>) -> impl Future<Output = ()> + Send + 'static {
+        run_lane(
+            Arc::clone(&self.engine),
+            Arc::new(lane),
+            Arc::clone(dry),
+            self.jobs.handle().clone(),
+        )
+    }
+
+    /// Waits for running jobs, up to the limit or a second signal; then tells them to end.
+    async fn drain(&self, lanes: &mut JoinSet<()>) -> bool {
+        let state = &self.engine.state;
+        let running = self.engine.holds.len();
+        if running > 0 {
+            info!(
+                running,
+                "Draining: {running} jobs are running, for up to {} s",
+                self.plan.drain.as_secs()
+            );
+        }
+        let all = async { while lanes.join_next().await.is_some() {} };
+        tokio::select! {
+            () = all => return false,
+            () = state.forced().cancelled() => {}
+            () = tokio::time::sleep(self.plan.drain) => {
+                warn!("The time to drain is over: jobs that still run are cut short and go back uncounted");
+            }
+        }
+        self.engine.holds.end_all(Cause::Stop);
+        let all = async { while lanes.join_next().await.is_some() {} };
+        if tokio::time::timeout(CUT_OFF, all).await.is_err() {
+            warn!("Some jobs ignore that they are cut short; their leases will lapse");
+        }
+        state.forced().is_cancelled()
+    }
+
+    /// With `--queue='*'`, a lane for every queue that holds jobs and that no lane serves; else a word
+    /// about those that nobody serves.
+    async fn discover(&self, served: &mut Vec<crate::store::port::QueueName>) -> Vec<Lane> {
+        let Ok(found) = self.engine.queue.queues().await else {
+            return Vec::new();
+        };
+        let fresh: Vec<_> = found
+            .into_iter()
+            .filter(|queue| !served.contains(queue))
+            .collect();
+        if self.plan.lanes.wants_all() {
+            served.extend(fresh.iter().cloned());
+            return fresh
+                .iter()
+                .map(|queue| self.plan.lanes.lane(&self.app.config, [queue.as_str()]))
+                .collect();
+        }
+        let others = self.app.stores.presence.list().await.unwrap_or_default();
+        let consumed = |name: &str| {
+            others
+                .iter()
+                .any(|process| process.queues.iter().any(|(queue, _)| queue == name))
+        };
+        let orphans: Vec<_> = fresh
+            .iter()
+            .map(|queue| queue.as_str())
+            .filter(|name| !consumed(name))
+            .collect();
+        if orphans.is_empty() {
+            self.engine.troubles.clear("queues");
+        } else {
+            let names = orphans.join(", ");
+            let what = format!("hold jobs that no worker of this kind consumes: {names}");
+            if self.engine.troubles.note("queues", &what) {
+                warn!("Queues {what}. Name them with --queue, or consume all with --queue='*'");
+            }
+        }
+        Vec::new()
+    }
+
+    fn watches(&self) -> JoinSet<()> {
+        let mut watches = JoinSet::new();
+        let (engine, state) = (&self.engine, self.engine.state.clone());
+        let (holds, queue, lease) = (
+            Arc::clone(&engine.holds),
+            Arc::clone(&engine.queue),
+            engine.options.lease,
+        );
+        watches.spawn(async move { holds.renew_leases(&*queue, lease).await });
+        watches.spawn(watch_limits(Arc::clone(&engine.holds), Arc::downgrade(engine)));
+        let watch = cache::Watch {
+            cache: self.app.stores.cache.clone(),
+            connection: engine.options.connection.clone(),
+            queues: self
+                .lanes
+                .iter()
+                .flat_map(|lane| lane.queues.iter().cloned())
+                .collect(),
+            base_path: self.app.config.app.base_path.clone(),
+            force: self.plan.force,
+        };
+        let watched = state.clone();
+        watches.spawn(async move { watch.run(&watched).await });
+        if self.plan.signals {
+            let watched = state.clone();
+            watches.spawn(async move {
+                if let Err(error) = signals::listen(&watched).await {
+                    error!("Cannot listen to signals: {error}");
+                }
+            });
+        }
+        if let Some(time) = self.plan.max_time {
+            let watched = state.clone();
+            watches.spawn(async move { limits::time(&watched, time).await });
+        }
+        if let Some(limit_mb) = self.plan.memory_mb {
+            watches.spawn(async move { limits::memory(&state, limit_mb).await });
+        }
+        if let Some(address) = self.app.config.http {
+            watches.spawn(super::http::serve(address, Arc::clone(engine)));
+        }
+        let (app, beating, lanes) = (self.app.clone(), Arc::clone(engine), self.lanes.clone());
+        watches.spawn(async move { super::presence::beat(app, beating, lanes).await });
+        watches
+    }
+
+    /// Says what was started, to the log and to systemd.
+    fn announce(&self) {
+        let version = env!("CARGO_PKG_VERSION");
+        let connection = &self.engine.options.connection;
+        info!(
+            "worker {version} consumes connection {connection}, lease {} s",
+            self.engine.options.lease.as_secs()
+        );
+        for lane in &self.lanes {
+            info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
+        }
+        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+            warn!("Failed to tell systemd that we are ready: {error}");
+        }
+    }
+}
+
+/// Looks at limits, and ends attempts whose code does not end by itself.
+async fn watch_limits(holds: Arc<Holds>, engine: Weak<Engine>) {
+    let tracker = TaskTracker::new();
+    let finish = |run: Arc<attempt::Run>| {
+        if let Some(engine) = engine.upgrade() {
+            tracker.spawn(async move { attempt::finish(&engine, &run, Outcome::TimedOut).await });
+        }
+    };
+    holds.watch_limits(finish).await;
+}
+
+fn engine(app: &App, plan: &Plan, state: State, settler: Settler) -> anyhow::Result<Arc<Engine>> {
+    let registry = Arc::new(app.registry()?);
+    Ok(Arc::new(Engine {
+        options: plan.options.clone(),
+        queue: Arc::clone(&app.stores.queue),
+        cache: app.stores.cache.clone(),
+        runner: Arc::new(NativeRunner::new(registry, app.keys()?)),
+        dispatcher: Arc::new(app.dispatcher()),
+        reporter: Arc::clone(&plan.reporter),
+        clock: Arc::clone(&app.clock),
+        state,
+        holds: Arc::new(Holds::default()),
+        settler,
+        unknowns: Unknowns::default(),
+        budget: Budget::new(plan.options.max_jobs),
+        troubles: Arc::new(Troubles::default()),
+    }))
+}

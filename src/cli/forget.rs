@@ -1,0 +1,39 @@
+//! `worker forget`: remove one failed job.
+
+use super::retry::failed_id;
+use super::session::{Session, block_on};
+use super::{Common, output};
+use crate::app::unreachable;
+use crate::exit::Exit;
+use crate::store::port::FailedFilter;
+
+/// Arguments of `worker forget`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The failed job's uuid or number.
+    id: String,
+}
+
+/// Removes the failed job; exit 1 when there is none.
+///
+/// # Errors
+/// Exit 69 when the store does not answer.
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+    let session = Session::start(common)?;
+    block_on(async {
+        let app = session.app(None).await?;
+        let filter = FailedFilter::Id(failed_id(&args.id));
+        let removed = app
+            .stores
+            .failed
+            .forget(&filter)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        if removed == 0 {
+            output::remark(format!("There is no failed job with the id {}.", args.id));
+            return Ok(Exit::Error);
+        }
+        output::say("Failed job removed.");
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,33 @@
+//! `worker restart`: ask all workers of the application to end after their present jobs.
+
+use super::pause::cache;
+use super::session::{Session, block_on};
+use super::{Common, output};
+use crate::app::unreachable;
+use crate::clock::SystemClock;
+use crate::control;
+use crate::exit::Exit;
+
+/// Arguments of `worker restart`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Reaches this worker and PHP workers alike, through the application's cache store. \
+Whatever supervises them (systemd, Railway, Supervisor) starts them again."
+)]
+pub(super) struct Args {}
+
+/// Sends the signal.
+///
+/// # Errors
+/// Exit 78 when the cache store cannot be written from here, 69 when it does not answer.
+pub(super) fn run(common: &Common, _: &Args) -> anyhow::Result<Exit> {
+    let session = Session::start(common)?;
+    block_on(async {
+        let cache = cache(&session).await?;
+        control::cache::restart(&*cache, &SystemClock)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        output::say("All workers will end after their present jobs.");
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,171 @@
+//! `worker retry`: put failed jobs back on their queues.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use super::session::{Session, block_on};
+use super::{Common, output};
+use crate::app::{App, unreachable};
+use crate::exit::Exit;
+use crate::failed::{Outcome, PAGE, Retrier};
+use crate::store::port::{FailedFilter, FailedId, FailedRow};
+
+/// Arguments of `worker retry`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker retry 5b1c6f0e-...      one job, by uuid or by its number
+  worker retry all
+  worker retry --queue einvoice
+  worker retry --range 1-50
+
+A job is either failed or on its queue, also when this command is killed in between. Its attempts start
+again at zero; a job that may be tried until a time gets its original span again.")]
+pub(super) struct Args {
+    /// Uuids or numbers of failed jobs, or all.
+    #[arg(required_unless_present_any = ["queue", "range"])]
+    ids: Vec<String>,
+    /// Those of this queue.
+    #[arg(long)]
+    queue: Option<String>,
+    /// Those with numbers in this range, such as 1-50.
+    #[arg(long, value_name = "FROM-TO", value_parser = range)]
+    range: Vec<(i64, i64)>,
+}
+
+/// Retries what is asked for. Unknown ids are said; the exit code stays 0, as Laravel's.
+///
+/// # Errors
+/// Exit 69 when a store does not answer.
+pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
+    let session = Session::start(common)?;
+    block_on(async {
+        let app = session.app(None).await?;
+        let mut retry = Work {
+            session,
+            retriers: HashMap::new(),
+            app,
+            pushed: 0,
+        };
+        if args.ids.iter().any(|id| id == "all") || (args.ids.is_empty() && args.range.is_empty()) {
+            retry.range((i64::MIN, i64::MAX), args.queue.as_deref()).await?;
+        } else {
+            for id in &args.ids {
+                retry.one(id).await?;
+            }
+            for range in &args.range {
+                retry.range(*range, args.queue.as_deref()).await?;
+            }
+        }
+        output::say(format!("{} failed jobs are back on their queues.", retry.pushed));
+        Ok(Exit::Done)
+    })
+}
+
+struct Work {
+    session: Session,
+    retriers: HashMap<String, Retrier>,
+    app: App,
+    pushed: u64,
+}
+
+impl Work {
+    async fn one(&mut self, id: &str) -> anyhow::Result<()> {
+        let filter = FailedFilter::Id(failed_id(id));
+        let rows = self
+            .app
+            .stores
+            .failed
+            .list(&filter, 1)
+            .await
+            .map_err(|error| unreachable(&error))?;
+        match rows.first() {
+            Some(row) => self.retry(row).await,
+            None => {
+                output::remark(format!("There is no failed job with the id {id}."));
+                Ok(())
+            }
+        }
+    }
+
+    /// Retries page by page, from the newest down, so that rows which stay do not come up twice.
+    async fn range(&mut self, (from, mut to): (i64, i64), queue: Option<&str>) -> anyhow::Result<()> {
+        loop {
+            let filter = FailedFilter::Range(from, to);
+            let rows = self
+                .app
+                .stores
+                .failed
+                .list(&filter, PAGE)
+                .await
+                .map_err(|error| unreachable(&error))?;
+            let Some(lowest) = rows.iter().map(|row| row.id).min() else {
+                return Ok(());
+            };
+            for row in rows
+                .iter()
+                .filter(|row| queue.is_none_or(|queue| row.queue.as_str() == queue))
+            {
+                self.retry(row).await?;
+            }
+            if lowest <= from {
+                return Ok(());
+            }
+            to = lowest - 1;
+        }
+    }
+
+    async fn retry(&mut self, row: &FailedRow) -> anyhow::Result<()> {
+        let id = row.uuid.clone().unwrap_or_else(|| row.id.to_string());
+        let outcome = self.retrier(&row.connection).await?.retry(row).await;
+        match outcome.map_err(|error| unreachable(&error))? {
+            Outcome::Pushed => {
+                self.pushed += 1;
+                output::say(&id);
+            }
+            Outcome::Gone => output::remark(format!("{id} was dealt with by someone else.")),
+        }
+        Ok(())
+    }
+
+    /// The retrier of the connection on which a job failed; the present one when that is not configured.
+    async fn retrier(&mut self, connection: &str) -> anyhow::Result<&Retrier> {
+        if !self.retriers.contains_key(connection) {
+            let stores = if connection == self.app.connection.name
+                || self.session.connection(Some(connection)).is_err()
+            {
+                self.app.stores.clone()
+            } else {
+                self.session.app(Some(connection)).await?.stores
+            };
+            let retrier = Retrier {
+                failed: stores.failed,
+                queue: stores.queue,
+                clock: Arc::clone(&self.app.clock),
+            };
+            self.retriers.insert(connection.to_owned(), retrier);
+        }
+        match self.retriers.get(connection) {
+            Some(retrier) => Ok(retrier),
+            None => bail!("the connection {connection} cannot be opened"),
+        }
+    }
+}
+
+/// All digits: the table's number; anything else: a uuid.
+pub(super) fn failed_id(text: &str) -> FailedId {
+    text.parse()
+        .map_or_else(|_| FailedId::Uuid(text.to_owned()), FailedId::Number)
+}
+
+fn range(text: &str) -> Result<(i64, i64), String> {
+    let parse = || {
+        let (from, to) = text.split_once('-')?;
+        Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
+    };
+    parse()
+        .filter(|(from, to)| from <= to)
+        .ok_or_else(|| "a range is two numbers such as 1-50".to_owned())
+}

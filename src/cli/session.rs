@@ -1,0 +1,158 @@
+//! What every command begins with: settings, the log, a runtime, the application.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use tracing::warn;
+
+use super::Common;
+use crate::app::App;
+use crate::config::{Config, Files, Inputs, Loaded, LogFormat, ProcessEnv, QueueConnection};
+use crate::exit::{Exit, Failure};
+use crate::telemetry::{self, Format};
+
+/// How long a command waits for a store; `worker run` waits as configured.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The settings of one command.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// The settings, with what there is to say about them.
+    pub(super) loaded: Loaded,
+}
+
+impl Session {
+    /// Reads all settings; `flags` are those of the command that replace some.
+    ///
+    /// # Errors
+    /// Exit 78 with every mistake at once.
+    pub(super) fn load(common: &Common, mut flags: BTreeMap<String, String>) -> anyhow::Result<Self> {
+        let env = ProcessEnv::capture();
+        let working_dir = working_dir()?;
+        flags.extend(common.env.clone().map(|name| ("env".to_owned(), name)));
+        let refused = |problems: crate::config::Problems| Failure::new(Exit::Config, problems.to_string());
+        let files = Files::read(&env, &flags, &working_dir);
+        let inputs = Inputs {
+            env: &env,
+            working_dir,
+            files,
+            flags,
+        };
+        Ok(Self {
+            loaded: Config::load(&inputs).map_err(refused)?,
+        })
+    }
+
+    /// Reads all settings and starts the log at a command's level: only warnings, unless asked for more.
+    ///
+    /// # Errors
+    /// As [`Session::load`].
+    pub(super) fn start(common: &Common) -> anyhow::Result<Self> {
+        let session = Self::load(common, BTreeMap::new())?;
+        telemetry::start(common.filter("warn"), Format::Human);
+        Ok(session)
+    }
+
+    /// Starts the log of a worker, and says what is odd about the settings.
+    pub(super) fn start_log(&self, common: &Common) {
+        let config = &self.loaded.config;
+        let format = match config.worker.log_format {
+            LogFormat::Auto => Format::Auto,
+            LogFormat::Human => Format::Human,
+            LogFormat::Json => Format::Json,
+        };
+        telemetry::start(common.filter(&config.app.log_filter), format);
+        for warning in &self.loaded.warnings {
+            warn!("{warning}");
+        }
+    }
+
+    /// A connection by name, or the one of `QUEUE_CONNECTION`.
+    ///
+    /// # Errors
+    /// Exit 78 when there is no such connection.
+    pub(super) fn connection(&self, name: Option<&str>) -> anyhow::Result<QueueConnection> {
+        let config = &self.loaded.config;
+        let Some(name) = name else {
+            return Ok(config.queue.clone());
+        };
+        config.connection(name).map_err(|problem| invalid(&problem))
+    }
+
+    /// The application over a connection; waits a few seconds for its store.
+    ///
+    /// # Errors
+    /// Exit 78 or 69, see [`App::open`].
+    pub(super) async fn app(&self, connection: Option<&str>) -> anyhow::Result<App> {
+        App::open(self.loaded.config.clone(), self.connection(connection)?, PATIENCE).await
+    }
+}
+
+impl Common {
+    /// The log's filter: `usual`, unless the flags ask for less or more.
+    fn filter<'a>(&self, usual: &'a str) -> &'a str {
+        match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => usual,
+            (false, 1) => "info,worker=debug,worker_jobs=debug",
+            (false, _) => "debug,worker=trace,worker_jobs=trace",
+        }
+    }
+
+    /// Whether questions may be asked.
+    pub(super) fn may_ask(&self) -> bool {
+        !self.no_interaction && std::io::IsTerminal::is_terminal(&std::io::stdin())
+    }
+
+    /// Whether only errors are wanted.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+}
+
+/// A setting that cannot be used, as the end of a command.
+pub(super) fn invalid(problem: &crate::config::Problem) -> anyhow::Error {
+    Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into()
+}
+
+/// Runs a command's future on a small runtime.
+///
+/// # Errors
+/// Those of the command.
+pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    install_tls();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(command)
+}
+
+/// Runs a worker's future on a runtime of two threads.
+///
+/// # Errors
+/// Those of the command.
+pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    install_tls();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
+}
+
+fn install_tls() {
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        tracing::debug!("TLS was set up before");
+    }
+}
+
+fn working_dir() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("failed to find the working directory")
+}

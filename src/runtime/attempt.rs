@@ -1,0 +1,398 @@
+//! One attempt of one job: read it, find who runs it, run it under its limit, and hand the verdict on.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use tracing::{Instrument, error, info_span, warn};
+use uuid::Uuid;
+use worker_jobs::{Attempt, Progress};
+
+use super::decide::{self, Outcome, Policy, Tried, Verdict};
+use super::engine::{Engine, OnUnknown};
+use super::hold::{Cause, GRACE, Hold};
+use super::lane::Lane;
+use super::report::{End, Told};
+use super::reserve::Leased;
+use super::settle::Order;
+use super::unknown::Share;
+use crate::runner::{Ended, Refusal, Work};
+use crate::store::port::{FailedJob, Reserved, Settle};
+use crate::wire::{Exception, Payload};
+
+/// How long a job's `failed` may take.
+const FAILED_LIMIT: Duration = Duration::from_secs(30);
+/// How long exceptions of one job are counted, as Laravel does (`Queue/Worker.php`).
+const EXCEPTIONS_LIVE: Duration = Duration::from_hours(24);
+
+/// The most characters of a name from outside that are kept for logs, lists and records.
+const NAME: usize = 250;
+
+/// The class recorded for an error or a panic of a native job.
+const NATIVE: &str = r"Worker\NativeJobException";
+/// The class recorded for a payload or a command that cannot be read.
+const UNREADABLE: &str = r"Worker\UnreadablePayloadException";
+/// The class recorded for a job that nobody here runs, when such jobs are to fail.
+const UNKNOWN: &str = r"Worker\UnknownJobException";
+
+/// A job whose payload was read and whose runner is known.
+pub struct Run {
+    /// The payload's uuid, or one derived from where the job lay.
+    pub uuid: String,
+    /// The job's name.
+    pub name: String,
+    /// The number of this attempt.
+    pub attempt: u32,
+    /// Unix time of its start, in seconds.
+    pub started_at: i64,
+    /// What the job says of its progress.
+    pub progress: Progress,
+    id: Option<String>,
+    started: Instant,
+    policy: Policy,
+    reserved: Reserved,
+    hold: Arc<Hold>,
+    work: Option<Box<dyn Work>>,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("uuid", &self.uuid)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a reserved job to its verdict. A worker that is stopping gives it back instead.
+pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Leased) {
+    if engine.state.stopping().is_cancelled() {
+        return;
+    }
+    let (run, ready) = read(engine, lane, &leased);
+    share.count(!matches!(ready, Ready::NotHere(_)));
+    let run = Arc::new(run);
+    match ready {
+        Ready::Run(limit) => {
+            let deadline = limit.and_then(|limit| run.started.checked_add(limit));
+            leased.hold.start(Arc::clone(&run), deadline);
+            let span = info_span!("job", job.uuid = run.uuid, job.name = run.name, job.attempt = run.attempt, queue = %leased.reserved.queue);
+            let outcome = execute(engine, &run).instrument(span).await;
+            finish(engine, &run, outcome).await;
+        }
+        Ready::Over(verdict) => conclude(engine, &run, verdict, None).await,
+        Ready::NotHere(refusal) => put_off(engine, &run, refusal).await,
+    }
+    if !engine.options.rest.is_zero() {
+        let rest = tokio::time::sleep(engine.options.rest);
+        let _ = engine.state.stopping().run_until_cancelled(rest).await;
+    }
+}
+
+/// What to do with a job that was read.
+enum Ready {
+    /// Run it, for at most this long.
+    Run(Option<Duration>),
+    /// Nothing to run: this is the verdict.
+    Over(Verdict),
+    /// Nobody here runs it.
+    NotHere(Refusal),
+}
+
+fn read(engine: &Arc<Engine>, lane: &Lane, leased: &Leased) -> (Run, Ready) {
+    let reserved = &leased.reserved;
+    let mut run = Run {
+        uuid: String::new(),
+        name: "unreadable payload".to_owned(),
+        attempt: reserved.attempts,
+        started_at: engine.clock.unix_s(),
+        progress: Progress::default(),
+        id: None,
+        started: Instant::now(),
+        policy: Policy::default(),
+        reserved: reserved.clone(),
+        hold: Arc::clone(&leased.hold),
+        work: None,
+    };
+    let payload = match Payload::parse(reserved.payload.clone()) {
+        Ok(payload) => payload,
+        Err(error) => {
+            run.uuid = derived_uuid(engine, reserved);
+            let exception = Exception::new(UNREADABLE, error.to_string());
+            return (run, Ready::Over(Verdict::Fail { exception }));
+        }
+    };
+    run.uuid = payload
+        .uuid()
+        .map_or_else(|| derived_uuid(engine, reserved), str::to_owned);
+    run.name = shown(payload.name());
+    run.id = payload.id().map(str::to_owned);
+    let rules = lane.rules(&reserved.queue);
+    run.policy = rules.policy(&payload);
+    let limit = rules.limit(&payload);
+    let ready = prepare(engine, &mut run, &payload, limit);
+    (run, ready)
+}
+
+fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, limit: Option<Duration>) -> Ready {
+    let attempt = Attempt {
+        uuid: run.uuid.clone(),
+        number: run.attempt,
+        queue: run.reserved.queue.as_str().to_owned(),
+        deadline: limit.and_then(|limit| run.started.checked_add(limit)),
+        cancellation: run.hold.cancel.clone(),
+        progress: run.progress.clone(),
+        dispatcher: Arc::clone(&engine.dispatcher),
+    };
+    match engine.runner.prepare(payload, attempt) {
+        Ok(work) => run.work = Some(work),
+        Err(Refusal::Unreadable { reason }) => {
+            return Ready::Over(Verdict::Fail {
+                exception: Exception::new(UNREADABLE, reason),
+            });
+        }
+        Err(refusal) => return Ready::NotHere(refusal),
+    }
+    match decide::gate(&run.policy, &run.tried(engine, None)) {
+        Some(verdict) => Ready::Over(verdict),
+        None => Ready::Run(limit),
+    }
+}
+
+/// A name from outside, cut to what a log line can bear.
+fn shown(name: &str) -> String {
+    let mut shown: String = name.chars().take(NAME).collect();
+    if shown.len() < name.len() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// A payload without uuid gets one that is the same on every attempt, so that its failure is recorded once.
+fn derived_uuid(engine: &Engine, reserved: &Reserved) -> String {
+    let mut name = format!("{}\n{}\n", engine.options.connection, reserved.queue).into_bytes();
+    match reserved.row {
+        Some(row) => name.extend_from_slice(row.to_string().as_bytes()),
+        None => name.extend_from_slice(&reserved.payload),
+    }
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, &name).to_string()
+}
+
+/// Runs the work until it ends or is told to; a panic is an error like any other.
+async fn execute(engine: &Engine, run: &Run) -> Outcome {
+    let Some(work) = &run.work else {
+        return Outcome::Interrupted;
+    };
+    if engine.reporter.wants_starts() {
+        engine.reporter.started(&run.told(engine));
+    }
+    let hold = &run.hold;
+    let ended = tokio::select! {
+        biased;
+        ended = AssertUnwindSafe(work.run()).catch_unwind() => Some(ended),
+        () = told_to_end(hold) => None,
+    };
+    let cause = hold.cause();
+    match (ended, cause) {
+        (_, Cause::Lost) => Outcome::Lost,
+        (Some(Ok(Ended::As(outcome))), _) => of_job(outcome),
+        (_, Cause::Timeout) => Outcome::TimedOut,
+        (_, Cause::Stop) => Outcome::Interrupted,
+        (Some(Ok(Ended::Error(error))), Cause::None) => {
+            let retry_after = error.wanted_delay();
+            Outcome::Error {
+                exception: Exception::new(NATIVE, error.to_string()),
+                retry_after,
+            }
+        }
+        (Some(Err(panic)), Cause::None) => {
+            let exception = Exception::new(NATIVE, format!("panicked: {}", panic_text(&*panic)));
+            Outcome::Error {
+                exception,
+                retry_after: None,
+            }
+        }
+        (None, Cause::None) => Outcome::Interrupted,
+    }
+}
+
+/// Returns a moment after the attempt was told to end, when it had time to end by itself.
+async fn told_to_end(hold: &Hold) {
+    hold.cancel.cancelled().await;
+    tokio::time::sleep(GRACE).await;
+}
+
+fn of_job(outcome: worker_jobs::Outcome) -> Outcome {
+    match outcome {
+        worker_jobs::Outcome::Done => Outcome::Done,
+        worker_jobs::Outcome::Release { after } => Outcome::Released { after },
+        worker_jobs::Outcome::Fail { reason } => Outcome::FailedByJob { reason },
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text")
+}
+
+/// Turns the outcome of an attempt into a verdict and hands it on; only the first call for a run counts.
+pub async fn finish(engine: &Engine, run: &Run, outcome: Outcome) {
+    if run.hold.is_claimed() {
+        return;
+    }
+    let unsuccessful = matches!(outcome, Outcome::Error { .. } | Outcome::TimedOut);
+    let exceptions = if unsuccessful {
+        run.count_exception(engine).await
+    } else {
+        None
+    };
+    let error = match &outcome {
+        Outcome::Error { exception, .. } => Some(exception.clone()),
+        Outcome::TimedOut => Some(Exception::timeout_exceeded(&run.name)),
+        _ => None,
+    };
+    let verdict = decide::decide(&run.policy, &run.tried(engine, exceptions), outcome);
+    conclude(engine, run, verdict, error).await;
+}
+
+/// Hands a verdict on; a job that has failed for good is told so first.
+async fn conclude(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exception>) {
+    if !run.hold.claim() {
+        return;
+    }
+    if let (Verdict::Fail { exception }, Some(work)) = (&verdict, &run.work) {
+        let text = exception.message();
+        let failed = AssertUnwindSafe(work.failed(text)).catch_unwind();
+        match tokio::time::timeout(FAILED_LIMIT, failed).await {
+            Ok(Ok(())) => {}
+            Ok(Err(panic)) => warn!(
+                job.uuid = run.uuid,
+                "The failed hook of {} panicked: {}",
+                run.name,
+                panic_text(&*panic)
+            ),
+            Err(_) => warn!(
+                job.uuid = run.uuid,
+                "The failed hook of {} was cut off after {} s",
+                run.name,
+                FAILED_LIMIT.as_secs()
+            ),
+        }
+    }
+    let settle = match &verdict {
+        Verdict::Delete => Settle::Delete,
+        Verdict::Release { delay } => Settle::Release { delay: *delay },
+        Verdict::Refund { delay } => Settle::Refund { delay: *delay },
+        Verdict::Fail { exception } => Settle::Fail(Box::new(run.failure(engine, exception))),
+        Verdict::Abandon => {
+            engine.holds.release([&*run.hold]);
+            return;
+        }
+    };
+    let error = match &verdict {
+        Verdict::Fail { exception } => Some(exception),
+        _ => error.as_ref(),
+    };
+    let error = error.map(|exception| (exception.class().to_owned(), exception.message().to_owned()));
+    let end = End {
+        told: run.told(engine),
+        took: run.started.elapsed(),
+        verdict,
+        error,
+    };
+    engine
+        .settler
+        .send(Order {
+            hold: Arc::clone(&run.hold),
+            settle,
+            end: Some(Box::new(end)),
+        })
+        .await;
+}
+
+/// A job that nobody here runs goes back uncounted for a while, or fails when that was asked for.
+async fn put_off(engine: &Engine, run: &Run, refusal: Refusal) {
+    let (class, why) = match refusal {
+        Refusal::Unknown { class } => (class, "no runner knows it"),
+        Refusal::NeedsFramework { class, what } => (class, what),
+        Refusal::Unreadable { reason } => (reason, "it cannot be read"),
+    };
+    let class = shown(&class);
+    if engine.options.on_unknown == OnUnknown::Fail {
+        let exception = Exception::new(UNKNOWN, format!("nobody here runs {class}: {why}"));
+        return conclude(engine, run, Verdict::Fail { exception }, None).await;
+    }
+    let put_off = engine.unknowns.put_off(&class, Instant::now());
+    if put_off.say {
+        error!(queue = %run.reserved.queue, "Jobs of {class} are not run here ({why}); they go back uncounted, later each time. Register the class, run a PHP worker beside this one, or use --on-unknown=fail");
+    }
+    conclude(
+        engine,
+        run,
+        Verdict::Refund {
+            delay: Some(put_off.delay),
+        },
+        None,
+    )
+    .await;
+}
+
+impl Run {
+    fn tried(&self, engine: &Engine, exceptions: Option<i64>) -> Tried<'_> {
+        Tried {
+            name: &self.name,
+            attempt: self.attempt,
+            exceptions,
+            now: engine.clock.unix_s(),
+        }
+    }
+
+    fn told(&self, engine: &Engine) -> Told {
+        Told {
+            id: self.id.clone(),
+            uuid: self.uuid.clone(),
+            name: self.name.clone(),
+            connection: engine.options.connection.clone(),
+            queue: self.reserved.queue.clone(),
+            attempt: self.attempt,
+        }
+    }
+
+    fn failure(&self, engine: &Engine, exception: &Exception) -> FailedJob {
+        FailedJob {
+            uuid: self.uuid.clone(),
+            connection: engine.options.connection.clone(),
+            queue: self.reserved.queue.clone(),
+            payload: self.reserved.payload.clone(),
+            exception: exception.to_string(),
+        }
+    }
+
+    /// Counts an error of a job whose errors are limited; `None` when they are not, or nothing can count.
+    async fn count_exception(&self, engine: &Engine) -> Option<i64> {
+        self.policy.max_exceptions?;
+        let Some(cache) = &engine.cache else {
+            warn!(
+                job.uuid = self.uuid,
+                "{} limits its exceptions, but there is no cache store to count them in; only its tries count",
+                self.name
+            );
+            return None;
+        };
+        let key = format!("job-exceptions:{}", self.uuid);
+        match cache.increment(&key, EXCEPTIONS_LIVE).await {
+            Ok(count) => Some(count),
+            Err(error) => {
+                warn!(
+                    job.uuid = self.uuid,
+                    "Failed to count an exception of {}: {error}", self.name
+                );
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Jobs in our hands: each under a lease that is renewed while it runs, and under a time limit.
+//!
+//! One task renews all leases of a store in one call; one task looks at all limits. Neither costs anything
+//! while nothing is held.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use super::attempt::Run;
+use crate::store::port::{Held, Queue, QueueName, Receipt};
+
+/// How often limits are looked at: an attempt is told to end at most this long after its limit.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long an attempt may take to end by itself once it was told to.
+pub const GRACE: Duration = Duration::from_millis(500);
+/// When an attempt that was told to end and did not is taken for stuck.
+const STUCK: Duration = Duration::from_millis(900);
+/// The wait after a renewal that failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Why an attempt was told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It was not.
+    None,
+    /// It ran out of time.
+    Timeout,
+    /// Another worker holds the job.
+    Lost,
+    /// The worker stops and waits no longer.
+    Stop,
+}
+
+/// One reserved job.
+#[derive(Debug)]
+pub struct Hold {
+    id: u64,
+    /// The queue it was reserved from.
+    pub queue: QueueName,
+    /// Proof of the reservation.
+    pub receipt: Receipt,
+    /// Cancelled when its attempt should end.
+    pub cancel: CancellationToken,
+    cause: OnceLock<Cause>,
+    claimed: AtomicBool,
+    stuck: AtomicBool,
+    deadline: OnceLock<Instant>,
+    run: OnceLock<Arc<Run>>,
+}
+
+impl Hold {
+    /// Claims the right to say what becomes of the job. True for the first caller only.
+    pub fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Whether someone has said what becomes of the job.
+    pub fn is_claimed(&self) -> bool {
+        self.claimed.load(Ordering::Acquire)
+    }
+
+    /// Tells the attempt to end. The first cause stays.
+    pub fn end(&self, cause: Cause) {
+        self.cause.get_or_init(|| cause);
+        self.cancel.cancel();
+    }
+
+    /// Why the attempt was told to end.
+    pub fn cause(&self) -> Cause {
+        self.cause.get().copied().unwrap_or(Cause::None)
+    }
+
+    /// Says that the attempt runs, and until when it may.
+    pub fn start(&self, run: Arc<Run>, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            self.deadline.get_or_init(|| deadline);
+        }
+        self.run.get_or_init(|| run);
+    }
+
+    /// The run, once it has started.
+    pub fn run(&self) -> Option<&Arc<Run>> {
+        self.run.get()
+    }
+}
+
+/// All jobs that this process holds.
+#[derive(Debug, Default)]
+pub struct Holds {
+    held: Mutex<HashMap<u64, Arc<Hold>>>,
+    next: AtomicU64,
+    some: Notify,
+    none: Notify,
+    lost_slots: AtomicUsize,
+}
+
+impl Holds {
+    /// Takes a reserved job into our hands.
+    pub fn take(&self, queue: QueueName, receipt: Receipt) -> Arc<Hold> {
+        let hold = Arc::new(Hold {
+            id: self.next.fetch_add(1, Ordering::Relaxed),
+            queue,
+            receipt,
+            cancel: CancellationToken::new(),
+            cause: OnceLock::new(),
+            claimed: AtomicBool::new(false),
+            stuck: AtomicBool::new(false),
+            deadline: OnceLock::new(),
+            run: OnceLock::new(),
+        });
+        let mut held = self.lock();
+        if held.is_empty() {
+            self.some.notify_waiters();
+        }
+        held.insert(hold.id, Arc::clone(&hold));
+        hold
+    }
+
+    /// Lets go of jobs that are settled or lost.
+    pub fn release<'a>(&self, holds: impl IntoIterator<Item = &'a Hold>) {
+        let mut held = self.lock();
+        for hold in holds {
+            held.remove(&hold.id);
+        }
+        if held.is_empty() {
+            self.none.notify_waiters();
+        }
+    }
+
+    /// Returns when no job is held: all that was reserved is settled.
+    pub async fn wait_for_none(&self) {
+        loop {
+            let none = self.none.notified();
+            tokio::pin!(none);
+            none.as_mut().enable();
+            if self.is_empty() {
+                return;
+            }
+            none.await;
+        }
+    }
+
+    /// How many jobs are held.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether no job is held.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// How many slots are taken by code that does not end when it is told to.
+    pub fn lost_slots(&self) -> usize {
+        self.lost_slots.load(Ordering::Relaxed)
+    }
+
+    /// Says that a stuck attempt has ended after all.
+    pub fn recover(&self, hold: &Hold) {
+        if hold.stuck.load(Ordering::Acquire) {
+            self.lost_slots.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells every attempt to end.
+    pub fn end_all(&self, cause: Cause) {
+        for hold in self.snapshot() {
+            hold.end(cause);
+        }
+    }
+
+    /// All held jobs, in no order.
+    pub fn snapshot(&self) -> Vec<Arc<Hold>> {
+        self.lock().values().cloned().collect()
+    }
+
+    /// Renews every lease each third of it, for ever. A job that is no longer ours is told to end.
+    pub async fn renew_leases(&self, queue: &dyn Queue, lease: Duration) -> ! {
+        loop {
+            self.wait_for_some().await;
+            tokio::time::sleep(lease / 3).await;
+            while !self.renew_once(queue, lease).await {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn renew_once(&self, queue: &dyn Queue, lease: Duration) -> bool {
+        let holds = self.snapshot();
+        let receipts: Vec<_> = holds
+            .iter()
+            .map(|hold| (hold.queue.clone(), hold.receipt.clone()))
+            .collect();
+        if receipts.is_empty() {
+            return true;
+        }
+        match queue.renew(&receipts, lease).await {
+            Ok(answers) => {
+                for (hold, _) in holds.iter().zip(answers).filter(|(_, held)| *held == Held::Lost) {
+                    self.lose(hold);
+                }
+                true
+            }
+            Err(error) => {
+                warn!(%error, "Failed to renew {} leases, trying again: {error}", receipts.len());
+                false
+            }
+        }
+    }
+
+    /// A lease that was not renewed because the job is being settled is no loss.
+    fn lose(&self, hold: &Hold) {
+        if hold.is_claimed() {
+            return;
+        }
+        let name = hold.run().map_or("a job", |run| run.name.as_str());
+        warn!(queue = %hold.queue, "Lost the lease of {name} on {}: another worker holds it, its attempt here is stopped", hold.queue);
+        hold.end(Cause::Lost);
+    }
+
+    /// Looks at every limit, for ever: tells attempts out of time to end, and hands those that do not to
+    /// `stuck`.
+    pub async fn watch_limits(&self, stuck: impl Fn(Arc<Run>)) -> ! {
+        loop {
+            self.wait_for_some().await;
+            tokio::time::sleep(LOOK).await;
+            let now = Instant::now();
+            for hold in self.snapshot() {
+                let Some(deadline) = hold.deadline.get().filter(|deadline| **deadline <= now) else {
+                    continue;
+                };
+                hold.end(Cause::Timeout);
+                let is_stuck = now.duration_since(*deadline) > STUCK && !hold.is_claimed();
+                if is_stuck && !hold.stuck.swap(true, Ordering::AcqRel) {
+                    self.lost_slots.fetch_add(1, Ordering::Relaxed);
+                    if let Some(run) = hold.run() {
+                        error!(job.uuid = run.uuid, queue = %hold.queue, "{} ignores that its time is over; its slot is lost until it ends", run.name);
+                        stuck(Arc::clone(run));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn wait_for_some(&self) {
+        let some = self.some.notified();
+        tokio::pin!(some);
+        some.as_mut().enable();
+        if self.is_empty() {
+            some.await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Hold>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

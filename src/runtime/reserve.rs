@@ -1,0 +1,317 @@
+//! Takes as many jobs as a lane has free slots, and waits when there are none.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tracing::{error, info, warn};
+
+use super::engine::Engine;
+use super::hold::Hold;
+use super::lane::Lane;
+use super::settle::Order;
+use super::state::StopReason;
+use super::unknown::Share;
+use crate::store::port::{QueueName, Reserved, Settle};
+
+/// The longest wait for a wake-up; the drivers look for due jobs more often themselves.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How long a lane that sees mostly unknown classes leaves the queue to others.
+const STAND_BACK: Duration = Duration::from_secs(10);
+/// The first wait after an error; doubles up to ten seconds.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The longest wait after an error.
+const LONGEST_RETRY: Duration = Duration::from_secs(10);
+
+/// A reserved job on its way to a slot. Dropped unstarted, it is given back uncounted.
+#[derive(Debug)]
+pub struct Leased {
+    /// What was reserved.
+    pub reserved: Reserved,
+    /// Our hold on it.
+    pub hold: Arc<Hold>,
+    /// The slot it will run in; free again when this is dropped.
+    pub slot: Option<OwnedSemaphorePermit>,
+    engine: Arc<Engine>,
+}
+
+impl Drop for Leased {
+    /// A job without a verdict goes back: uncounted when it never started, else for another attempt.
+    fn drop(&mut self) {
+        if self.hold.claim() {
+            let settle = match self.hold.run() {
+                None => Settle::Refund { delay: None },
+                Some(_) => Settle::Release {
+                    delay: Duration::ZERO,
+                },
+            };
+            self.engine.settler.send_now(Order {
+                hold: Arc::clone(&self.hold),
+                settle,
+                end: None,
+            });
+        }
+        self.engine.holds.recover(&self.hold);
+    }
+}
+
+/// Which lanes found nothing at their last look, to know when a worker that stops when empty is done.
+#[derive(Debug)]
+pub struct Dry {
+    queues: Vec<QueueName>,
+    lanes: usize,
+    dry: AtomicUsize,
+}
+
+impl Dry {
+    /// None of these lanes is dry yet.
+    #[must_use]
+    pub fn new(lanes: &[Lane]) -> Self {
+        let queues = lanes
+            .iter()
+            .flat_map(|lane| lane.queues.iter().cloned())
+            .collect();
+        Self {
+            queues,
+            lanes: lanes.len(),
+            dry: AtomicUsize::new(0),
+        }
+    }
+}
+
+/// The reserving half of one lane.
+#[derive(Debug)]
+pub struct Reserver {
+    engine: Arc<Engine>,
+    lane: Arc<Lane>,
+    slots: Arc<Semaphore>,
+    share: Arc<Share>,
+    dry: Arc<Dry>,
+    is_dry: bool,
+    dry_since: Option<Instant>,
+}
+
+impl Reserver {
+    /// A reserver for `lane`; all lanes of a process share one `dry`.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, lane: Arc<Lane>, share: Arc<Share>, dry: Arc<Dry>) -> Self {
+        let slots = Arc::new(Semaphore::new(lane.slots));
+        Self {
+            engine,
+            lane,
+            slots,
+            share,
+            dry,
+            is_dry: false,
+            dry_since: None,
+        }
+    }
+
+    /// Reserves until the worker stops.
+    pub async fn run(mut self, jobs: mpsc::Sender<Leased>) {
+        let stopping = self.engine.state.stopping().clone();
+        let mut retry = FIRST_RETRY;
+        loop {
+            let Some((permits, queues)) = self.free_slots().await else {
+                return;
+            };
+            let asking = self.engine.budget.take(permits.num_permits());
+            let Some(asked) = stopping.run_until_cancelled(asking).await else {
+                return;
+            };
+            if asked == 0 {
+                drop(permits);
+                let _ = stopping
+                    .run_until_cancelled(self.engine.holds.wait_for_none())
+                    .await;
+                self.engine.state.stop(StopReason::MaxJobs);
+                return;
+            }
+            match self
+                .engine
+                .queue
+                .reserve(&queues, asked, self.engine.options.lease)
+                .await
+            {
+                Ok(reserved) => {
+                    self.recovered();
+                    retry = FIRST_RETRY;
+                    let found = reserved.len();
+                    self.hand_on(reserved, permits, &jobs).await;
+                    self.engine.budget.settle(asked, found);
+                    if found == 0 {
+                        self.idle(&queues).await;
+                    } else {
+                        self.set_dry(false);
+                    }
+                }
+                Err(error) => {
+                    self.engine.budget.settle(asked, 0);
+                    self.trouble(&error.to_string());
+                    let wait = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
+                    retry = (retry * 2).min(LONGEST_RETRY);
+                    let _ = stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for at least one free slot and one queue that may be consumed; `None` when the worker stops.
+    async fn free_slots(&self) -> Option<(OwnedSemaphorePermit, Vec<QueueName>)> {
+        let stopping = self.engine.state.stopping();
+        if self.share.is_mostly_unknown() {
+            self.stand_back().await;
+        }
+        loop {
+            let slots = Arc::clone(&self.slots);
+            let mut permits = stopping.run_until_cancelled(slots.acquire_owned()).await?.ok()?;
+            let more = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+            if let Ok(others) = Arc::clone(&self.slots).try_acquire_many_owned(more) {
+                permits.merge(others);
+            }
+            if stopping.is_cancelled() {
+                return None;
+            }
+            let mut pauses = self.engine.state.pauses();
+            let queues: Vec<_> = {
+                let pauses = pauses.borrow_and_update();
+                self.lane
+                    .queues
+                    .iter()
+                    .filter(|queue| pauses.allow(queue))
+                    .cloned()
+                    .collect()
+            };
+            if !queues.is_empty() {
+                return Some((permits, queues));
+            }
+            drop(permits);
+            stopping.run_until_cancelled(pauses.changed()).await?.ok()?;
+        }
+    }
+
+    async fn hand_on(
+        &self,
+        reserved: Vec<Reserved>,
+        mut permits: OwnedSemaphorePermit,
+        jobs: &mpsc::Sender<Leased>,
+    ) {
+        for reserved in reserved {
+            let hold = self
+                .engine
+                .holds
+                .take(reserved.queue.clone(), reserved.receipt.clone());
+            let slot = permits.split(1);
+            let leased = Leased {
+                reserved,
+                hold,
+                slot,
+                engine: Arc::clone(&self.engine),
+            };
+            if jobs.send(leased).await.is_err() {
+                warn!("The lane {} has ended; its job goes back", self.lane.name);
+            }
+        }
+    }
+
+    /// Nothing is there: ends the worker when that was asked for, else waits for something.
+    async fn idle(&mut self, queues: &[QueueName]) {
+        let stopping = self.engine.state.stopping().clone();
+        let at_most = match self.engine.options.stop_when_empty_for {
+            Some(patience) => {
+                self.stop_if_empty(patience).await;
+                Duration::from_millis(100)
+            }
+            None => LONGEST_WAIT,
+        };
+        let mut pauses = self.engine.state.pauses();
+        pauses.mark_unchanged();
+        let wait = async {
+            tokio::select! {
+                waited = self.engine.queue.wait(queues, at_most) => waited,
+                _ = pauses.changed() => Ok(()),
+            }
+        };
+        match stopping.run_until_cancelled(wait).await {
+            None | Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.trouble(&error.to_string());
+                let _ = stopping
+                    .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
+                    .await;
+            }
+        }
+    }
+
+    /// Ends the worker when no lane found anything, none runs anything, and a last look at all queues
+    /// agrees, for as long as asked.
+    async fn stop_if_empty(&mut self, patience: Duration) {
+        self.set_dry(self.slots.available_permits() == self.lane.slots);
+        let all_dry = self.dry.dry.load(Ordering::Acquire) >= self.dry.lanes;
+        if !all_dry || !self.engine.holds.is_empty() {
+            self.dry_since = None;
+            return;
+        }
+        let since = *self.dry_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < patience {
+            return;
+        }
+        let left = self.engine.queue.depth(&self.dry.queues).await;
+        if left.is_ok_and(|depths| depths.iter().all(|depth| depth.pending == 0)) {
+            self.engine.state.stop(StopReason::Empty);
+        }
+    }
+
+    fn set_dry(&mut self, dry: bool) {
+        if self.is_dry != dry {
+            self.is_dry = dry;
+            if dry {
+                self.dry.dry.fetch_add(1, Ordering::AcqRel);
+            } else {
+                self.dry.dry.fetch_sub(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    async fn stand_back(&self) {
+        let subject = format!("lane {}", self.lane.name);
+        let classes = self.engine.unknowns.classes().join(", ");
+        if self.engine.troubles.set(
+            &subject,
+            format!("most jobs are of classes that nobody here runs: {classes}"),
+        ) {
+            warn!(
+                "Lane {} sees mostly jobs of unknown classes ({classes}); leaving them to other workers, 10 s at a time",
+                self.lane.name
+            );
+        }
+        let _ = self
+            .engine
+            .state
+            .stopping()
+            .run_until_cancelled(tokio::time::sleep(STAND_BACK))
+            .await;
+        self.engine.troubles.clear(&subject);
+    }
+
+    fn trouble(&self, error: &str) {
+        let subject = format!("reserving on {}", self.lane.name);
+        if self.engine.troubles.set(&subject, error) {
+            error!(
+                "Failed to take jobs on lane {}, trying again until it works: {error}",
+                self.lane.name
+            );
+        }
+    }
+
+    fn recovered(&self) {
+        if self
+            .engine
+            .troubles
+            .clear(&format!("reserving on {}", self.lane.name))
+        {
+            info!("Taking jobs on lane {} works again", self.lane.name);
+        }
+    }
+}

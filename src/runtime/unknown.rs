@@ -1,0 +1,154 @@
+//! Jobs that no runner knows: put off without costing an attempt, longer each time, so that workers beside
+//! this one get them; said once per class.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The first wait of a class.
+const FIRST: Duration = Duration::from_secs(1);
+/// The longest wait of a class.
+const LONGEST: Duration = Duration::from_secs(60);
+/// How often a class that stays unknown is mentioned again.
+const REMINDER: Duration = Duration::from_secs(600);
+/// How many classes are remembered; names come from outside.
+const CLASSES: usize = 1000;
+/// How many jobs a lane looks at before it judges what it mostly sees.
+const SAMPLE: u32 = 10;
+
+/// How long to put a job off, and whether to say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOff {
+    /// Time until it is available again.
+    pub delay: Duration,
+    /// Whether this is worth a line in the log.
+    pub say: bool,
+}
+
+#[derive(Debug)]
+struct Class {
+    delay: Duration,
+    since: Instant,
+    said: Instant,
+}
+
+/// What is known of unknown classes, for a whole process.
+#[derive(Debug, Default)]
+pub struct Unknowns(Mutex<HashMap<String, Class>>);
+
+impl Unknowns {
+    /// Counts a job of `class` met at `now`. The wait doubles each time one wait has passed.
+    pub fn put_off(&self, class: &str, now: Instant) -> PutOff {
+        let mut classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = classes.get_mut(class) {
+            if now.duration_since(known.since) >= known.delay {
+                known.delay = (known.delay * 2).min(LONGEST);
+                known.since = now;
+            }
+            let say = now.duration_since(known.said) >= REMINDER;
+            if say {
+                known.said = now;
+            }
+            return PutOff {
+                delay: known.delay,
+                say,
+            };
+        }
+        if classes.len() < CLASSES {
+            classes.insert(
+                class.to_owned(),
+                Class {
+                    delay: FIRST,
+                    since: now,
+                    said: now,
+                },
+            );
+        }
+        PutOff {
+            delay: FIRST,
+            say: true,
+        }
+    }
+
+    /// The classes met so far, sorted.
+    #[must_use]
+    pub fn classes(&self) -> Vec<String> {
+        let classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = classes.keys().cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+/// What one lane sees: whether most of its jobs are unknown.
+#[derive(Debug, Default)]
+pub struct Share {
+    known: AtomicU32,
+    unknown: AtomicU32,
+}
+
+impl Share {
+    /// Counts a job.
+    pub fn count(&self, known: bool) {
+        let counter = if known { &self.known } else { &self.unknown };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Whether most of the last jobs were unknown; looks afresh every few jobs.
+    #[must_use]
+    pub fn is_mostly_unknown(&self) -> bool {
+        let known = self.known.load(Ordering::Relaxed);
+        let unknown = self.unknown.load(Ordering::Relaxed);
+        if known.saturating_add(unknown) < SAMPLE {
+            return false;
+        }
+        self.known.store(0, Ordering::Relaxed);
+        self.unknown.store(0, Ordering::Relaxed);
+        unknown > known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_minute_and_are_said_once() {
+        let unknowns = Unknowns::default();
+        let start = Instant::now();
+        let at = |s| start + Duration::from_secs(s);
+        assert_eq!(
+            unknowns.put_off("A", at(0)),
+            PutOff {
+                delay: FIRST,
+                say: true
+            }
+        );
+        assert_eq!(
+            unknowns.put_off("A", at(0)),
+            PutOff {
+                delay: FIRST,
+                say: false
+            }
+        );
+        assert_eq!(unknowns.put_off("B", at(0)).delay, FIRST);
+        let mut now = 0;
+        for seconds in [2, 4, 8, 16, 32, 60, 60] {
+            now += 60;
+            assert_eq!(unknowns.put_off("A", at(now)).delay, Duration::from_secs(seconds));
+        }
+        assert!(unknowns.put_off("A", at(700)).say);
+        assert_eq!(unknowns.classes(), ["A", "B"]);
+    }
+
+    #[test]
+    fn a_lane_judges_after_a_sample() {
+        let share = Share::default();
+        (0..6).for_each(|_| share.count(false));
+        assert!(!share.is_mostly_unknown());
+        (0..4).for_each(|_| share.count(true));
+        assert!(share.is_mostly_unknown());
+        assert!(!share.is_mostly_unknown());
+    }
+}

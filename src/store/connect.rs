@@ -1,0 +1,274 @@
+//! From configuration to stores: one arm per driver.
+
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use super::port::{Cache, FailedJobs, Presence, Queue};
+use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
+use super::sql::{
+    Database, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue, SqliteOptions, TableName,
+    Tables,
+};
+use super::{Error, Kind};
+use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
+
+/// The stores of one connection.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// Its queues.
+    pub queue: Arc<dyn Queue>,
+    /// Where failures are kept.
+    pub failed: Arc<dyn FailedJobs>,
+    /// The application's cache, when it can be read from here.
+    pub cache: Option<Arc<dyn Cache>>,
+    /// Where processes make themselves known.
+    pub presence: Arc<dyn Presence>,
+}
+
+/// Why stores cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration does not allow it.
+    #[error("invalid configuration: {0}")]
+    Config(#[from] Problem),
+    /// A store does not take us.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+/// Opens the stores of `connection`.
+///
+/// # Errors
+/// When the configuration names what this build cannot serve, or a database cannot be opened.
+pub async fn open(config: &Config, connection: &QueueConnection) -> Result<Stores, OpenError> {
+    let mut opener = Opener::new(config, connection)?;
+    match &connection.kind {
+        QueueKind::Redis { db, .. } => {
+            let options = redis(config, *db);
+            Ok(Stores {
+                queue: Arc::new(RedisQueue::new(&options)?),
+                failed: opener.failed(None).await?,
+                cache: opener.cache().await?,
+                presence: Arc::new(RedisPresence::new(&options)?),
+            })
+        }
+        QueueKind::Database { database, .. } => opener.sql(database).await,
+        QueueKind::Embedded { path, .. } => {
+            let database = config::Database::Sqlite {
+                path: Some(path.clone()),
+            };
+            let own = Database::sqlite(SqliteOptions::own(path), opener.options.clone()).await?;
+            super::sql::migrate(&own).await?;
+            opener.opened.push((database.clone(), own));
+            opener.sql(&database).await
+        }
+        QueueKind::Sync => Err(nothing_to_consume().into()),
+    }
+}
+
+/// Opens one database of the application, for `worker migrate`. A missing SQLite file is made.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_database(config: &Config, database: &config::Database) -> Result<Database, OpenError> {
+    let mut opener = Opener::new(config, &config.queue)?;
+    opener.create = true;
+    opener.database(database).await
+}
+
+/// Opens the application's cache store alone; `None` when it cannot be read from here.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_cache(config: &Config) -> Result<Option<Arc<dyn Cache>>, OpenError> {
+    Opener::new(config, &config.queue)?.cache().await
+}
+
+/// The queues of the application's Redis server under another prefix.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue, Error> {
+    RedisQueue::new(&RedisOptions {
+        prefix: prefix.to_owned(),
+        ..redis(config, db)
+    })
+}
+
+/// What is said of `QUEUE_CONNECTION=sync`.
+#[must_use]
+pub fn nothing_to_consume() -> Problem {
+    Problem::new(
+        "QUEUE_CONNECTION",
+        "is sync: the application runs its jobs itself, there is nothing to consume",
+        "redis, database, or one of the application's Redis connections",
+    )
+}
+
+/// How to reach one database of the application's Redis server.
+fn redis(config: &Config, db: u32) -> RedisOptions {
+    let redis = &config.redis;
+    let address = match &redis.address {
+        Address::Tcp { host, port, tls } => RedisAddress::Tcp {
+            host: host.clone(),
+            port: *port,
+            tls: *tls,
+        },
+        Address::Unix(path) => RedisAddress::Unix(path.clone()),
+    };
+    RedisOptions {
+        address,
+        username: redis.username.clone(),
+        password: redis
+            .password
+            .as_ref()
+            .map(|password| Password::new(password.expose())),
+        db,
+        prefix: redis.prefix.clone(),
+        cluster: false,
+    }
+}
+
+/// Opens each database once, however many stores live in it.
+struct Opener<'a> {
+    config: &'a Config,
+    options: SqlOptions,
+    create: bool,
+    opened: Vec<(config::Database, Database)>,
+}
+
+impl<'a> Opener<'a> {
+    fn new(config: &'a Config, connection: &QueueConnection) -> Result<Self, OpenError> {
+        let mut tables = Tables::default();
+        let mut options = SqlOptions::default();
+        if let QueueKind::Database {
+            table, retry_after, ..
+        } = &connection.kind
+        {
+            tables.jobs = TableName::new(table)?;
+            options.retry_after = *retry_after;
+        }
+        if let FailedStore::Database { table, .. } = &config.failed {
+            tables.failed_jobs = TableName::new(table)?;
+        }
+        if let CacheStore::Database {
+            table, lock_table, ..
+        } = &config.cache
+        {
+            tables.cache = TableName::new(table)?;
+            tables.cache_locks = TableName::new(lock_table)?;
+        }
+        options.tables = tables;
+        options.timezone = TimeZone::get(&config.app.timezone).unwrap_or(TimeZone::UTC);
+        Ok(Self {
+            config,
+            options,
+            create: false,
+            opened: Vec::new(),
+        })
+    }
+
+    async fn sql(&mut self, database: &config::Database) -> Result<Stores, OpenError> {
+        let db = self.database(database).await?;
+        let same = matches!(&self.config.failed, FailedStore::Database { database: failed, .. } if failed == database);
+        let queue = if same {
+            SqlQueue::with_failures(&db)
+        } else {
+            SqlQueue::new(&db)
+        };
+        Ok(Stores {
+            queue: Arc::new(queue),
+            failed: self.failed(Some(database)).await?,
+            cache: self.cache().await?,
+            presence: Arc::new(SqlPresence::new(&db)),
+        })
+    }
+
+    async fn database(&mut self, database: &config::Database) -> Result<Database, OpenError> {
+        if let Some((_, opened)) = self.opened.iter().find(|(known, _)| known == database) {
+            return Ok(opened.clone());
+        }
+        let opened = match database {
+            config::Database::Sqlite { path: Some(path) } => {
+                let mut sqlite = SqliteOptions::new(path);
+                sqlite.create_if_missing = self.create;
+                Database::sqlite(sqlite, self.options.clone()).await?
+            }
+            config::Database::Sqlite { path: None } => {
+                return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
+            }
+            config::Database::Mysql { .. } => {
+                return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
+            }
+            config::Database::Postgres { .. } => {
+                return Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into());
+            }
+        };
+        self.opened.push((database.clone(), opened.clone()));
+        Ok(opened)
+    }
+
+    /// The failures; `queue_in` is the database of the queue, when it is one.
+    async fn failed(
+        &mut self,
+        queue_in: Option<&config::Database>,
+    ) -> Result<Arc<dyn FailedJobs>, OpenError> {
+        match &self.config.failed {
+            FailedStore::Database { database, .. } => {
+                let db = self.database(database).await?;
+                let with_jobs = queue_in == Some(database);
+                Ok(Arc::new(if with_jobs {
+                    SqlFailed::with_jobs(&db)
+                } else {
+                    SqlFailed::new(&db)
+                }))
+            }
+            FailedStore::Null => Ok(Arc::new(NullFailed)),
+            FailedStore::Unavailable(problem) => Err(problem.clone().into()),
+        }
+    }
+
+    async fn cache(&mut self) -> Result<Option<Arc<dyn Cache>>, OpenError> {
+        match &self.config.cache {
+            CacheStore::Redis {
+                db,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(RedisCache::new(
+                    &redis(self.config, *db),
+                    &prefixes,
+                )?)))
+            }
+            CacheStore::Database {
+                database,
+                prefix,
+                prefix_alternatives,
+                ..
+            } => {
+                let db = self.database(database).await?;
+                let prefixes = [std::slice::from_ref(prefix), prefix_alternatives].concat();
+                Ok(Some(Arc::new(SqlCache::new(&db, &prefixes))))
+            }
+            CacheStore::Unreadable { .. } => Ok(None),
+        }
+    }
+}
+
+fn unserved(name: &str, what: &str) -> Problem {
+    Problem::new(name, what, "sqlite")
+}
+
+impl OpenError {
+    /// Whether the same call may succeed later without anyone acting.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Config(_) => false,
+            Self::Store(error) => matches!(error.kind(), Kind::Transient | Kind::Lost),
+        }
+    }
+}

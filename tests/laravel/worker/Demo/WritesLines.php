@@ -1,0 +1,20 @@
+<?php
+
+namespace Worker\Demo;
+
+/**
+ * Appends `event uuid attempt queue` to the file that the property `journal` names, as the worker's own
+ * samples do, so that both sides write into one file.
+ */
+trait WritesLines
+{
+    private ?string $journal = null;
+
+    private function note(string $event): void
+    {
+        if ($this->journal !== null) {
+            $line = [$event, $this->job->uuid(), $this->attempts(), $this->job->getQueue()];
+            file_put_contents($this->journal, implode(' ', $line)."\n", FILE_APPEND | LOCK_EX);
+        }
+    }
+}
