@@ -11,12 +11,15 @@ mod admin;
 mod claim;
 mod error;
 mod failures;
+mod head;
 mod heads;
 mod jobs;
 mod lock;
 mod open;
 mod signals;
 mod statements;
+mod watch;
+mod work;
 mod writer;
 
 use std::fmt;
@@ -29,7 +32,8 @@ use tokio::task::JoinSet;
 use self::error::store_error;
 use self::lock::Lock;
 use self::statements::Statements;
-use self::writer::{Ask, Task, Write, Writer};
+use self::work::{Ask, Task, Write};
+use self::writer::Writer;
 use super::{
     CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
 };

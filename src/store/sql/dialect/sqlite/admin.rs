@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, Row, SqlitePool};
 
 use super::statements::Statements;
-use super::writer::{Context, Write};
+use super::work::{Context, Write};
 use crate::store::port::{Depth, QueueName};
 use crate::store::sql::migrate::Migration;
 

@@ -8,7 +8,7 @@ use sqlx::Row;
 use super::super::{Claim, Claimed, Fate, Hold};
 use super::heads::Pick;
 use super::jobs::Settle;
-use super::writer::{Context, Task, Work, Write};
+use super::work::{Context, Task, Work, Write};
 use crate::store::port::QueueName;
 
 /// Rows tried at once, when those of a queue's head turn out to be taken by others.
@@ -74,30 +74,39 @@ impl Reserve {
     ) -> Result<(), sqlx::Error> {
         let ids: Vec<i64> = picks.iter().map(|pick| pick.id).collect();
         let names: Vec<&str> = self.0.queues.iter().map(QueueName::as_str).collect();
+        let now = cx.heads.now();
+        let reserved_at = now + self.0.lease_s - cx.sql.retry_after_s;
         let rows = (cx.sql.claim.query())
             .bind(json(&ids))
             .bind(i64::try_from(wanted).unwrap_or(i64::MAX))
-            .bind(self.0.lease_s - cx.sql.retry_after_s)
+            .bind(now)
             .bind(cx.sql.retry_after_s)
             .bind(json(&names))
+            .bind(reserved_at)
             .fetch_all(&mut *cx.connection)
             .await?;
-        let mut claimed = HashMap::with_capacity(rows.len());
+        let mut claimed = HashMap::with_capacity(wanted);
         for row in &rows {
-            let hold = Hold {
-                id: row.try_get_unchecked(0)?,
-                attempts: row.try_get_unchecked(1)?,
-                reserved_at: row.try_get_unchecked(2)?,
-            };
-            let payload: &[u8] = row.try_get_unchecked(3)?;
-            claimed.insert(hold.id, (hold, Bytes::copy_from_slice(payload)));
+            let known: Vec<(i64, i64, usize)> = from_json(row.try_get_unchecked(0)?)?;
+            let mut rest: &[u8] = row.try_get_unchecked(1)?;
+            for (id, attempts, size) in known {
+                let (payload, after) = rest.split_at_checked(size).unwrap_or((rest, &[]));
+                rest = after;
+                let attempts = attempts + 1;
+                let hold = Hold {
+                    id,
+                    attempts,
+                    reserved_at,
+                };
+                claimed.insert(id, (hold, Bytes::copy_from_slice(payload)));
+            }
         }
         let full = claimed.len() >= wanted;
         for pick in picks {
             if let Some((hold, payload)) = claimed.remove(&pick.id) {
                 let queue = pick.queue.clone();
                 taken.push(Claimed { queue, payload, hold });
-                cx.heads.claimed(pick, hold.reserved_at);
+                cx.heads.claimed(pick, reserved_at);
             } else if full && claimed.is_empty() {
                 // Behind the last that was taken: not looked at.
                 cx.heads.unpick(&pick);
@@ -110,4 +119,9 @@ impl Reserve {
 /// `values` as JSON text, for `json_each`.
 pub(super) fn json<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).unwrap_or_default()
+}
+
+/// JSON text from `json_group_array`.
+pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &[u8]) -> Result<T, sqlx::Error> {
+    serde_json::from_slice(text).map_err(|e| sqlx::Error::Decode(e.into()))
 }

@@ -1,19 +1,14 @@
 //! The table of failures.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{AssertSqlSafe, Row, Sqlite, SqlitePool};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
 
 use super::super::{FailedLine, FailedRecord, FailedWhich, JobRecord};
 use super::jobs::insert;
-use super::statements::Statements;
-use super::writer::{Context, Write};
+use super::statements::{SqliteQuery, Statements};
+use super::work::{Context, Write};
 use crate::store::port::FailedId;
-
-type SqliteQuery = Query<'static, Sqlite, SqliteArguments>;
 
 /// Writes failures.
 pub(super) struct Record(pub(super) Vec<FailedRecord>);
@@ -223,12 +218,9 @@ impl Write for Retry {
     }
 
     async fn run(&self, cx: &mut Context<'_>) -> Result<bool, sqlx::Error> {
-        let delete: Cow<'_, str> = format!(
-            "delete from {} where id = ?1",
-            cx.sql.tables.failed_jobs.quoted('"')
-        )
-        .into();
-        let deleted = query(delete.into_owned())
+        let table = cx.sql.tables.failed_jobs.quoted('"');
+        let delete = format!("delete from {table} where id = ?1");
+        let deleted = query(delete)
             .bind(self.failure)
             .execute(&mut *cx.connection)
             .await?;

@@ -9,68 +9,21 @@
 //! each row. With an index that serves the order (`queue, reserved_at, available_at`) scans cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::claim::{from_json, json};
+use super::head::{Head, KEPT};
 use super::statements::{Sql, Statements};
 use crate::store::port::QueueName;
-
-/// Rows remembered of one queue.
-const KEPT: i64 = 16_384;
 
 /// New rows looked at one by one; when there are more the queues are scanned again.
 const NEWER: i64 = 4096;
 
-/// A scan that took less is repeated whenever others changed something.
-const CHEAP: Duration = Duration::from_millis(1);
-
-/// The longest time without a scan after others changed something.
-const LONGEST: Duration = Duration::from_secs(1);
-
-/// `available_at` and id: the order of a queue.
-type Place = (i64, i64);
-
-/// What is remembered of one queue.
-#[derive(Debug)]
-struct Head {
-    /// Free rows in order, with the sizes of their payloads in bytes.
-    free: BTreeMap<Place, u64>,
-    /// Free rows beyond this place are not all remembered; `None` when all are.
-    horizon: Option<Place>,
-    /// When the queue was scanned, and how long that took.
-    scanned: Instant,
-    cost: Duration,
-    /// Whether others may have changed rows since.
-    stale: bool,
-}
-
-impl Head {
-    fn insert(&mut self, place: Place, size: u64) {
-        if self.horizon.is_none_or(|horizon| place <= horizon) {
-            self.free.insert(place, size);
-        }
-    }
-
-    fn is_due(&self, now: i64) -> bool {
-        self.free
-            .first_key_value()
-            .is_some_and(|((available_at, _), _)| *available_at <= now)
-    }
-
-    fn wants_scan(&self, now: i64) -> bool {
-        if self.free.is_empty() && self.horizon.is_some() {
-            return true;
-        }
-        let rest = match self.is_due(now) {
-            true => LONGEST,
-            false if self.cost < CHEAP => Duration::ZERO,
-            false => (self.cost * 10).min(LONGEST),
-        };
-        self.stale && self.scanned.elapsed() >= rest
-    }
-}
+/// What is read of a row: id, queue, `available_at`, `reserved_at`, bytes of payload.
+type Line = (i64, String, i64, Option<i64>, Option<u64>);
 
 /// A row that someone holds.
 #[derive(Debug)]
@@ -99,7 +52,9 @@ pub(super) struct Heads {
     lapses: BTreeSet<(i64, i64)>,
     /// Rows up to this id were looked at.
     seen: i64,
+    /// `data_version` at the last look, and when what is remembered was brought up to it.
     version: Option<i64>,
+    known: Option<i64>,
     /// The store's clock at the last look.
     now: i64,
     /// Rows were added by us since the last look.
@@ -119,6 +74,7 @@ impl Heads {
             lapses: BTreeSet::new(),
             seen: 0,
             version: None,
+            known: None,
             now: 0,
             pushed: false,
             grown: false,
@@ -130,6 +86,8 @@ impl Heads {
     /// Forgets everything: the next look scans again.
     pub(super) fn forget_all(&mut self) {
         *self = Self {
+            version: self.version,
+            now: self.now,
             grown: self.grown,
             touched: self.touched,
             ..Self::new(self.retry_after_s)
@@ -244,7 +202,22 @@ impl Heads {
         picks
     }
 
-    /// Looks what others changed and what has come due, and scans `queues` where that is needed.
+    /// The store's clock, whole seconds, at the last look.
+    pub(super) fn now(&self) -> i64 {
+        self.now
+    }
+
+    /// Takes note of the answer to a look: `data_version`, which others' commits change, and the clock.
+    pub(super) fn looked(&mut self, rows: &[SqliteRow]) -> Result<(), sqlx::Error> {
+        if let [version, now] = rows {
+            self.version = Some(version.try_get_unchecked(0)?);
+            self.now = now.try_get_unchecked(0)?;
+        }
+        Ok(())
+    }
+
+    /// Looks into the tables after [`Heads::looked`]: what others added and what has come due; scans
+    /// `queues` where that is needed.
     ///
     /// # Errors
     /// Those of the database; then nothing is known any more.
@@ -267,17 +240,14 @@ impl Heads {
         sql: &Statements,
         queues: &[QueueName],
     ) -> Result<(), sqlx::Error> {
-        let row = sql.look.query().fetch_one(&mut *connection).await?;
-        let version = Some(row.try_get_unchecked(0)?);
-        self.now = row.try_get_unchecked(1)?;
-        let foreign = self.version != version;
+        let foreign = self.version != self.known;
         if foreign {
             self.queues.values_mut().for_each(|head| head.stale = true);
         }
         if foreign || self.pushed {
             self.look_at_newer(connection, sql).await?;
         }
-        self.version = version;
+        self.known = self.version;
         self.pushed = false;
         for queue in queues {
             let wanted = self
@@ -297,32 +267,20 @@ impl Heads {
         connection: &mut SqliteConnection,
         sql: &Statements,
     ) -> Result<(), sqlx::Error> {
-        if self.queues.is_empty() {
-            let row = sql.last_id.query().fetch_one(connection).await?;
-            self.seen = row.try_get_unchecked::<Option<i64>, _>(0)?.unwrap_or(0);
-            return Ok(());
-        }
-        let rows = sql
-            .newer
-            .query()
-            .bind(self.seen)
-            .bind(NEWER)
-            .fetch_all(&mut *connection)
-            .await?;
-        if i64::try_from(rows.len()).is_ok_and(|found| found >= NEWER) {
+        let known: Vec<&str> = self.queues.keys().map(QueueName::as_str).collect();
+        let newer = (sql.newer.query()).bind(self.seen).bind(NEWER).bind(json(&known));
+        let row = newer.fetch_one(connection).await?;
+        self.seen = row.try_get_unchecked::<Option<i64>, _>(0)?.unwrap_or(0);
+        let lines: Vec<Line> = from_json(row.try_get_unchecked(1)?)?;
+        if i64::try_from(lines.len()).is_ok_and(|found| found >= NEWER) {
             self.queues.clear();
             self.held.clear();
             self.lapses.clear();
-            let row = sql.last_id.query().fetch_one(connection).await?;
-            self.seen = row.try_get_unchecked::<Option<i64>, _>(0)?.unwrap_or(0);
             return Ok(());
         }
-        for row in &rows {
-            self.seen = self.seen.max(row.try_get_unchecked(0)?);
-            let name: &[u8] = row.try_get_unchecked(1)?;
-            if let Ok(name) = std::str::from_utf8(name) {
-                self.enter(&QueueName::new(name), row)?;
-            }
+        for line in lines {
+            let queue = QueueName::new(&line.1);
+            self.enter(&queue, &line);
         }
         Ok(())
     }
@@ -334,71 +292,57 @@ impl Heads {
         queue: &QueueName,
     ) -> Result<(), sqlx::Error> {
         let began = Instant::now();
-        let mut rows_of = async |sql: &Sql| {
-            sql.query()
-                .bind(queue.as_str().to_owned())
-                .bind(KEPT)
-                .fetch_all(&mut *connection)
-                .await
+        let mut lines_of = async |sql: &Sql| {
+            let scan = sql.query().bind(queue.as_str().to_owned()).bind(KEPT);
+            let row = scan.fetch_one(&mut *connection).await?;
+            from_json::<Vec<Line>>(row.try_get_unchecked(0)?)
         };
-        let free = rows_of(&sql.free).await?;
-        let held = rows_of(&sql.held).await?;
-        let gone: Vec<i64> = self
-            .held
-            .iter()
-            .filter(|(_, row)| row.queue == *queue)
-            .map(|(id, _)| *id)
-            .collect();
-        gone.into_iter().for_each(|id| drop(self.drop_held(id)));
-        let head = Head {
-            free: BTreeMap::new(),
-            horizon: None,
-            scanned: began,
-            cost: Duration::ZERO,
-            stale: false,
+        let lines = lines_of(&sql.free).await?;
+        let held_known = self.queues.get(queue).and_then(Head::held_known);
+        let held = match held_known {
+            Some(_) => Vec::new(),
+            None => lines_of(&sql.held).await?,
         };
-        self.queues.insert(queue.clone(), head);
-        for row in free.iter().chain(&held) {
-            self.enter(queue, row)?;
+        if held_known.is_none() {
+            let of_queue = self.held.iter().filter(|(_, row)| row.queue == *queue);
+            let ids: Vec<i64> = of_queue.map(|(id, _)| *id).collect();
+            ids.into_iter().for_each(|id| drop(self.drop_held(id)));
         }
-        if let Some(head) = self.queues.get_mut(queue) {
-            if i64::try_from(free.len()).is_ok_and(|found| found >= KEPT) {
-                head.horizon = head.free.last_key_value().map(|(place, _)| *place);
-            }
-            head.scanned = Instant::now();
-            head.cost = began.elapsed();
+        let mut free = BTreeMap::new();
+        for (id, _, available_at, _, size) in lines {
+            self.drop_held(id);
+            free.insert((available_at, id), size.unwrap_or(0));
+        }
+        self.queues
+            .insert(queue.clone(), Head::scanned(began, free, held_known));
+        for line in held {
+            self.enter(queue, &line);
         }
         Ok(())
     }
 
-    /// Enters a row of (id, …, `available_at`, `reserved_at`, size).
-    fn enter(&mut self, queue: &QueueName, row: &SqliteRow) -> Result<(), sqlx::Error> {
-        if !self.queues.contains_key(queue) {
-            return Ok(());
-        }
-        let id: i64 = row.try_get_unchecked(0)?;
-        let available_at: i64 = row.try_get_unchecked(2)?;
-        let size: i64 = row.try_get_unchecked(4)?;
-        let size = u64::try_from(size).unwrap_or(0);
-        self.drop_held(id);
-        match row.try_get_unchecked::<Option<i64>, _>(3)? {
+    fn enter(&mut self, queue: &QueueName, line: &Line) {
+        let Some(head) = self.queues.get_mut(queue) else {
+            return;
+        };
+        let &(id, _, available_at, reserved_at, size) = line;
+        let size = size.unwrap_or(0);
+        match reserved_at {
+            None => {
+                head.insert((available_at, id), size);
+                self.drop_held(id);
+            }
             Some(reserved_at) => {
-                let queue = queue.clone();
                 let row = HeldRow {
-                    queue,
+                    queue: queue.clone(),
                     lapses_at: 0,
                     available_at,
                     size,
                 };
+                self.drop_held(id);
                 self.hold(id, reserved_at, row);
             }
-            None => {
-                if let Some(head) = self.queues.get_mut(queue) {
-                    head.insert((available_at, id), size);
-                }
-            }
         }
-        Ok(())
     }
 
     /// Frees what has lapsed, at the place it had.

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use sqlx::Row;
 
 use super::super::{Fate, Hold, JobRecord};
-use super::claim::json;
+use super::claim::{from_json, json};
 use super::failures::upsert;
-use super::statements::{PUSH_ROWS, Sql};
-use super::writer::{Context, Write};
+use super::statements::{PUSH_ROWS, Sql, SqliteQuery};
+use super::work::{Context, Write};
 
 /// Moves the ends of reservations.
 pub(super) struct Renew {
@@ -25,16 +25,13 @@ impl Write for Renew {
     }
 
     async fn run(&self, cx: &mut Context<'_>) -> Result<Self::Out, sqlx::Error> {
-        let rows = (cx.sql.renew.query())
-            .bind(triples(self.holds.iter()))
-            .bind(self.lease_s - cx.sql.retry_after_s)
-            .fetch_all(&mut *cx.connection)
-            .await?;
-        let mut renewed = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let (id, reserved_at) = (row.try_get_unchecked(0)?, row.try_get_unchecked(1)?);
-            cx.heads.renewed(id, reserved_at);
-            renewed.insert(id, reserved_at);
+        let reserved_at = cx.heads.now() + self.lease_s - cx.sql.retry_after_s;
+        let renew = (cx.sql.renew.query())
+            .bind(triples(&self.holds))
+            .bind(reserved_at);
+        let renewed: HashMap<i64, i64> = touched(renew, cx).await?.into_iter().collect();
+        for (id, reserved_at) in &renewed {
+            cx.heads.renewed(*id, *reserved_at);
         }
         Ok(self
             .holds
@@ -67,9 +64,7 @@ impl Write for Settle {
         let mut held = HashSet::with_capacity(self.0.len());
         if !leaving.is_empty() {
             let delete = cx.sql.delete.query().bind(triples(leaving));
-            for row in delete.fetch_all(&mut *cx.connection).await? {
-                held.insert(row.try_get_unchecked::<i64, _>(0)?);
-            }
+            held.extend(touched(delete, cx).await?.into_iter().map(|(id, _)| id));
         }
         for (hold, fate) in &self.0 {
             match fate {
@@ -81,11 +76,10 @@ impl Write for Settle {
             let release = (cx.sql.release.query())
                 .bind(triples(holds))
                 .bind(i64::from(uncount))
-                .bind(delay_s);
-            for row in release.fetch_all(&mut *cx.connection).await? {
-                let id = row.try_get_unchecked(0)?;
+                .bind(delay_s.map(|delay_s| cx.heads.now() + delay_s));
+            for (id, available_at) in touched(release, cx).await? {
                 held.insert(id);
-                cx.heads.freed(id, row.try_get_unchecked(1)?);
+                cx.heads.freed(id, available_at);
             }
         }
         // Those let go are no longer followed as held; neither are those that others took.
@@ -187,6 +181,15 @@ pub(super) async fn insert(cx: &mut Context<'_>, jobs: &[JobRecord]) -> Result<(
     push.execute(&mut *cx.connection).await?;
     cx.heads.pushed();
     Ok(())
+}
+
+/// Runs one of the two-fold statements; what it says of each row that it touched.
+async fn touched(query: SqliteQuery, cx: &mut Context<'_>) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = query.fetch_all(&mut *cx.connection).await?;
+    match rows.first() {
+        Some(row) => from_json(row.try_get_unchecked(0)?),
+        None => Ok(Vec::new()),
+    }
 }
 
 /// `[[id, attempts, reserved_at], …]`

@@ -8,9 +8,11 @@
 
 use std::time::Duration;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::error::is_busy;
+use super::work::Context;
 
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -28,20 +30,31 @@ pub(super) enum Lock {
 }
 
 impl Lock {
-    /// Begins a transaction that writes.
-    pub(super) async fn begin(self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let patience = match self {
-            Self::Own => return run(connection, "BEGIN IMMEDIATE").await,
-            Self::Shared(patience) => patience,
-        };
-        for _ in 0..TRIES {
-            match try_begin(connection, patience).await {
-                Err(error) if is_busy(&error) => tokio::time::sleep(PAUSE).await,
-                done => return done,
+    /// Begins a transaction that writes, and looks: the rows are for [`super::heads::Heads::looked`].
+    pub(super) async fn begin(self, cx: &mut Context<'_>) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        match self {
+            Self::Own => cx.sql.begin.query().fetch_all(&mut *cx.connection).await,
+            Self::Shared(patience) => {
+                give_way(cx.connection, patience).await?;
+                let looked = cx.sql.look.query().fetch_all(&mut *cx.connection).await;
+                if looked.is_err() {
+                    drop(run(cx.connection, "ROLLBACK").await);
+                }
+                looked
             }
         }
-        run(connection, "BEGIN EXCLUSIVE").await
     }
+}
+
+/// Takes the lock whole once nobody reads, or after the tries are used up.
+async fn give_way(connection: &mut SqliteConnection, patience: Duration) -> Result<(), sqlx::Error> {
+    for _ in 0..TRIES {
+        match try_begin(connection, patience).await {
+            Err(error) if is_busy(&error) => tokio::time::sleep(PAUSE).await,
+            done => return done,
+        }
+    }
+    run(connection, "BEGIN EXCLUSIVE").await
 }
 
 /// Begins a transaction unless somebody reads or writes.

@@ -1,16 +1,14 @@
 //! The cache and the processes that live.
 
 use bytes::Bytes;
-use sqlx::query::Query;
-use sqlx::sqlite::SqliteArguments;
-use sqlx::{AssertSqlSafe, Row, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, Row, SqlitePool};
 
 use super::super::{CacheLine, Lives};
 use super::claim::json;
-use super::statements::Statements;
-use super::writer::{Context, Write};
+use super::statements::{SqliteQuery, Statements};
+use super::work::{Context, Write};
 
-fn query(sql: String) -> Query<'static, Sqlite, SqliteArguments> {
+fn query(sql: String) -> SqliteQuery {
     // Holds nothing from outside but checked and quoted table names.
     sqlx::query(AssertSqlSafe(sql))
 }

@@ -11,6 +11,9 @@ use crate::store::sql::names::Tables;
 use crate::store::sql::options::SqlOptions;
 use crate::store::sql::queue::whole_seconds;
 
+/// A query whose values are being bound.
+pub(super) type SqliteQuery = Query<'static, Sqlite, SqliteArguments>;
+
 /// One SQL text. It holds nothing from outside but checked and quoted table names.
 #[derive(Clone)]
 pub(super) struct Sql(Arc<str>);
@@ -21,7 +24,7 @@ impl Sql {
     }
 
     /// The text as a query without values.
-    pub(super) fn query(&self) -> Query<'static, Sqlite, SqliteArguments> {
+    pub(super) fn query(&self) -> SqliteQuery {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
     }
 }
@@ -37,8 +40,8 @@ impl fmt::Debug for Sql {
 pub(super) struct Statements {
     pub(super) tables: Tables,
     pub(super) retry_after_s: i64,
+    pub(super) begin: Sql,
     pub(super) look: Sql,
-    pub(super) last_id: Sql,
     pub(super) newer: Sql,
     pub(super) free: Sql,
     pub(super) held: Sql,
@@ -67,15 +70,15 @@ impl Statements {
         let sql = |text: &str| Sql::new(text.replace("{jobs}", &jobs).replace("{markers}", &markers));
         Self {
             retry_after_s: whole_seconds(options.retry_after),
-            look: sql("select data_version, unixepoch() from pragma_data_version()"),
-            last_id: sql("select max(id) from {jobs}"),
+            begin: sql("begin immediate; pragma data_version; select unixepoch()"),
+            look: sql("pragma data_version; select unixepoch()"),
             newer: sql(NEWER),
             free: sql(FREE),
             held: sql(HELD),
-            claim: sql(CLAIM),
-            renew: sql(RENEW),
-            delete: sql(DELETE),
-            release: sql(RELEASE),
+            claim: sql(&format!("{CLAIMED}; {CLAIM}").replace("{due}", DUE)),
+            renew: sql(&format!("{RENEWED}; {RENEW}").replace("{held}", OURS)),
+            delete: sql(&format!("{DELETED}; {DELETE}").replace("{held}", OURS)),
+            release: sql(&format!("{RELEASED}; {RELEASE}").replace("{held}", OURS)),
             push: sql(&push(1)),
             push_many: sql(&push(PUSH_ROWS)),
             mark: sql("insert or ignore into {markers} (marker, created_at) values (?1, unixepoch())"),
@@ -89,43 +92,58 @@ impl Statements {
     }
 }
 
-/// Rows that came after a known id, whatever their queue.
-const NEWER: &str = "select id, queue, available_at, reserved_at, octet_length(payload) from {jobs} \
-    where id > ?1 order by id limit ?2";
+// Rows to be remembered are read as one JSON text: a row on its way from SQLite's thread to ours costs more
+// than its reading. Each is [id, queue, `available_at`, `reserved_at`, bytes].
 
-/// The first rows of a queue that nobody holds, due or not.
-const FREE: &str = "select id, queue, available_at, null, octet_length(payload) from {jobs} \
-    where queue = ?1 and reserved_at is null order by available_at, id limit ?2";
+/// The highest id, and the rows of known queues that came after an id: ?1 that id, ?2 rows at most,
+/// ?3 queues.
+const NEWER: &str = "select (select max(id) from {jobs}), \
+    json_group_array(json_array(id, queue, available_at, reserved_at, octet_length(payload))) \
+    from (select * from {jobs} where id > ?1 and queue in (select value from json_each(?3)) order by id limit ?2)";
 
-/// The rows of a queue that someone holds, the first to lapse first.
-const HELD: &str = "select id, queue, available_at, reserved_at, octet_length(payload) from {jobs} \
-    where queue = ?1 and reserved_at is not null order by reserved_at, id limit ?2";
+/// The first rows of a queue that nobody holds, due or not: ?1 queue, ?2 rows at most.
+const FREE: &str = "select json_group_array(json_array(id, ?1, available_at, null, octet_length(payload))) \
+    from (select * from {jobs} where queue = ?1 and reserved_at is null order by available_at, id limit ?2)";
 
-/// ?1 ids in order, ?2 rows at most, ?3 lease - `retry_after`, ?4 `retry_after`, ?5 queues.
-const CLAIM: &str = "update {jobs} set reserved_at = unixepoch() + ?3, attempts = attempts + 1 \
-    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value \
-        and ((j.reserved_at is null and j.available_at <= unixepoch()) or j.reserved_at <= unixepoch() - ?4) \
-        and j.queue in (select value from json_each(?5)) limit ?2) \
-    returning id, attempts, reserved_at, payload";
+/// The rows of a queue that someone holds, the first to lapse first: ?1 queue, ?2 rows at most.
+const HELD: &str = "select json_group_array(json_array(id, ?1, available_at, reserved_at, octet_length(payload))) \
+    from (select * from {jobs} where queue = ?1 and reserved_at is not null order by reserved_at, id limit ?2)";
 
-/// ?1 list of [id, attempts, `reserved_at`], ?2 lease - `retry_after`.
-const RENEW: &str = "update {jobs} set reserved_at = max(reserved_at, unixepoch() + ?2) \
-    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
-        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
-    returning id, reserved_at";
+// The writes that must say which rows they touched are two statements in one text: the first says it in
+// a single row, the second does it. Nobody can come between, since the writer holds the lock; and a row on
+// its way from SQLite's thread to ours costs more than the work on it. Times are bound, not asked for, so
+// that both mean the same second.
 
-/// ?1 list of [id, attempts, `reserved_at`].
-const DELETE: &str = "delete from {jobs} \
-    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
-        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
-    returning id";
+/// Rows to be claimed: ?1 ids in order, ?2 rows at most, ?3 now, ?4 `retry_after`, ?5 queues.
+const DUE: &str = "from json_each(?1) as h cross join {jobs} as j where j.id = h.value \
+    and ((j.reserved_at is null and j.available_at <= ?3) or j.reserved_at <= ?3 - ?4) \
+    and j.queue in (select value from json_each(?5)) limit ?2";
 
-/// ?1 list of [id, attempts, `reserved_at`], ?2 attempts to take back, ?3 seconds from now or null.
+const CLAIMED: &str = "select json_group_array(json_array(id, attempts, size)), group_concat(payload, '') \
+    from (select j.id, cast(j.attempts as integer) as attempts, octet_length(j.payload) as size, j.payload {due})";
+
+/// ?6 `reserved_at`.
+const CLAIM: &str =
+    "update {jobs} set reserved_at = ?6, attempts = attempts + 1 where id in (select j.id {due})";
+
+/// Rows that are held: ?1 list of [id, attempts, `reserved_at`].
+const OURS: &str = "from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
+    and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2";
+
+const RENEWED: &str = "select json_group_array(json_array(j.id, max(j.reserved_at, ?2))) {held}";
+
+/// ?2 `reserved_at`.
+const RENEW: &str = "update {jobs} set reserved_at = max(reserved_at, ?2) where id in (select j.id {held})";
+
+const DELETED: &str = "select json_group_array(json_array(j.id, 0)) {held}";
+
+const DELETE: &str = "delete from {jobs} where id in (select j.id {held})";
+
+const RELEASED: &str = "select json_group_array(json_array(j.id, coalesce(?3, j.available_at))) {held}";
+
+/// ?2 attempts to take back, ?3 `available_at` or null.
 const RELEASE: &str = "update {jobs} set reserved_at = null, attempts = max(attempts - ?2, 0), \
-        available_at = coalesce(unixepoch() + ?3, available_at) \
-    where id in (select j.id from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
-        and j.attempts = h.value ->> 1 and j.reserved_at >= h.value ->> 2) \
-    returning id, available_at";
+    available_at = coalesce(?3, available_at) where id in (select j.id {held})";
 
 /// ?1 queue, ?2 `retry_after`.
 const DEPTH: &str = "with j as (select available_at, reserved_at, unixepoch() as now from {jobs} where queue = ?1) \

@@ -6,130 +6,27 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use super::error::{is_broken, store_error};
 use super::heads::Heads;
 use super::lock::Lock;
 use super::open;
 use super::statements::Statements;
+use super::watch::Watch;
+use super::work::{Ask, Context, Work};
 use crate::store::port::QueueName;
 use crate::store::{Error, Kind};
 
-/// How often others' changes are looked for while someone waits for jobs.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The shortest time between two looks at what others did, and the first pause after something was seen.
+const SOON: Duration = Duration::from_millis(5);
+
+/// The longest time without a look while someone waits: due times and lapsed reservations are seen then,
+/// and changes that the watch on the file missed.
+pub(super) const LATE: Duration = Duration::from_secs(1);
 
 /// Requests in one transaction at most.
 const GROUP: usize = 256;
-
-/// What the writer is asked for.
-pub(super) enum Ask {
-    Work(Box<dyn Work>),
-    Wait {
-        queues: Vec<QueueName>,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
-}
-
-/// What a write works with.
-pub(super) struct Context<'a> {
-    pub(super) connection: &'a mut SqliteConnection,
-    pub(super) heads: &'a mut Heads,
-    pub(super) sql: &'a Statements,
-}
-
-/// A change to the database. It may be run again after its transaction was rolled back.
-#[async_trait::async_trait]
-pub(super) trait Write: Send + Sync + 'static {
-    /// What the caller gets.
-    type Out: Send + 'static;
-
-    /// What is being done, for errors.
-    fn action(&self) -> String;
-
-    /// The queues it takes jobs from, when it does: such writes run last.
-    fn claims(&self) -> &[QueueName] {
-        &[]
-    }
-
-    /// Does it, inside a transaction.
-    async fn run(&self, cx: &mut Context<'_>) -> Result<Self::Out, sqlx::Error>;
-
-    /// What to do when it was done and nobody took the outcome.
-    fn undo(&self, _out: Self::Out) -> Option<Box<dyn Work>> {
-        None
-    }
-}
-
-/// A [`Write`] with its caller, of any kind.
-#[async_trait::async_trait]
-pub(super) trait Work: Send {
-    fn is_wanted(&self) -> bool;
-    fn claims(&self) -> &[QueueName];
-    async fn run(&mut self, cx: &mut Context<'_>) -> Result<(), sqlx::Error>;
-    fn succeed(self: Box<Self>) -> Option<Box<dyn Work>>;
-    fn fail(self: Box<Self>, error: &sqlx::Error);
-}
-
-/// A write, its outcome once there is one, and where the outcome goes.
-pub(super) struct Task<W: Write> {
-    write: W,
-    out: Option<W::Out>,
-    reply: oneshot::Sender<Result<W::Out, Error>>,
-    attended: bool,
-}
-
-impl<W: Write> Task<W> {
-    /// A write whose outcome nobody waits for, and which is carried out all the same.
-    pub(super) fn unattended(write: W) -> Box<dyn Work> {
-        let (reply, _) = oneshot::channel();
-        let task = Self {
-            write,
-            out: None,
-            reply,
-            attended: false,
-        };
-        Box::new(task)
-    }
-
-    pub(super) fn new(write: W) -> (Box<dyn Work>, oneshot::Receiver<Result<W::Out, Error>>) {
-        let (reply, answer) = oneshot::channel();
-        let task = Self {
-            write,
-            out: None,
-            reply,
-            attended: true,
-        };
-        (Box::new(task), answer)
-    }
-}
-
-#[async_trait::async_trait]
-impl<W: Write> Work for Task<W> {
-    fn is_wanted(&self) -> bool {
-        !self.attended || !self.reply.is_closed()
-    }
-
-    fn claims(&self) -> &[QueueName] {
-        self.write.claims()
-    }
-
-    async fn run(&mut self, cx: &mut Context<'_>) -> Result<(), sqlx::Error> {
-        self.out = Some(self.write.run(cx).await?);
-        Ok(())
-    }
-
-    fn succeed(self: Box<Self>) -> Option<Box<dyn Work>> {
-        match self.reply.send(Ok(self.out?)) {
-            Ok(()) | Err(Err(_)) => None,
-            Err(Ok(out)) => self.write.undo(out),
-        }
-    }
-
-    fn fail(self: Box<Self>, error: &sqlx::Error) {
-        drop(self.reply.send(Err(store_error(self.write.action(), error))));
-    }
-}
 
 /// The task's state.
 pub(super) struct Writer {
@@ -160,43 +57,58 @@ impl Writer {
 
     /// Serves until the last asker is gone.
     pub(super) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) {
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut group = Vec::new();
+        let mut watch = Watch::new(self.options.get_filename());
+        let mut looks = Looks::new();
         loop {
             let ask = if self.waiters.is_empty() {
                 asks.recv().await
             } else {
                 tokio::select! {
                     ask = asks.recv() => ask,
-                    _ = look.tick() => {
+                    () = watch.changed() => {
+                        looks.changed();
+                        continue;
+                    }
+                    () = tokio::time::sleep_until(looks.next) => {
+                        watch.listen();
                         self.look().await;
+                        looks.looked(watch.longest_pause());
                         continue;
                     }
                 }
             };
             let Some(ask) = ask else { return };
-            let mut next = Some(ask);
-            let mut waits = false;
-            while let Some(ask) = next.take() {
-                match ask {
-                    Ask::Work(work) => group.push(work),
-                    Ask::Wait { queues, reply } => {
-                        self.waiters.push((queues, reply));
-                        waits = true;
-                    }
-                }
-                if group.len() < GROUP {
-                    next = asks.try_recv().ok();
-                }
-            }
-            while !group.is_empty() {
-                group = self.carry_out(std::mem::take(&mut group)).await;
+            let (group, waits) = self.gather(ask, &mut asks);
+            let mut rest = group;
+            while !rest.is_empty() {
+                rest = self.carry_out(rest).await;
             }
             if waits || (self.heads.take_grown() && !self.waiters.is_empty()) {
+                watch.listen();
                 self.look().await;
+                looks.looked(watch.longest_pause());
             }
         }
+    }
+
+    /// Takes what has arrived: what is to be done, and whether someone new waits.
+    fn gather(&mut self, first: Ask, asks: &mut mpsc::Receiver<Ask>) -> (Vec<Box<dyn Work>>, bool) {
+        let mut group = Vec::new();
+        let mut waits = false;
+        let mut next = Some(first);
+        while let Some(ask) = next.take() {
+            match ask {
+                Ask::Work(work) => group.push(work),
+                Ask::Wait { queues, reply } => {
+                    self.waiters.push((queues, reply));
+                    waits = true;
+                }
+            }
+            if group.len() < GROUP {
+                next = asks.try_recv().ok();
+            }
+        }
+        (group, waits)
     }
 
     /// Answers the waits whose time has come.
@@ -223,14 +135,22 @@ impl Writer {
     }
 
     async fn refresh(&mut self, queues: &[QueueName]) -> Result<(), sqlx::Error> {
-        let refreshed = match connected(&mut self.connection, &self.options).await {
-            Ok(connection) => self.heads.refresh(connection, &self.sql, queues).await,
+        let refreshed = match self.context().await {
+            Ok(mut cx) => look(&mut cx, queues).await,
             Err(e) => Err(e),
         };
         if let Err(e) = &refreshed {
             self.give_up(e);
         }
         refreshed
+    }
+
+    async fn context(&mut self) -> Result<Context<'_>, sqlx::Error> {
+        Ok(Context {
+            connection: connected(&mut self.connection, &self.options).await?,
+            heads: &mut self.heads,
+            sql: &self.sql,
+        })
     }
 
     /// Runs a group in one transaction, or each by itself when one of them spoils it. Returns what is to
@@ -274,34 +194,29 @@ impl Writer {
         group: &mut [Box<dyn Work>],
         begun: &mut bool,
     ) -> Result<(), sqlx::Error> {
-        let connection = connected(&mut self.connection, &self.options).await?;
-        let mut cx = Context {
-            connection,
-            heads: &mut self.heads,
-            sql: &self.sql,
-        };
+        let lock = self.lock;
+        let mut cx = self.context().await?;
         let queues: Vec<QueueName> = group.iter().flat_map(|work| work.claims().to_vec()).collect();
         let writes = group
             .iter()
             .position(|work| !work.claims().is_empty())
             .unwrap_or(group.len());
         let (writes, claims) = group.split_at_mut(writes);
-        if writes.is_empty() {
-            cx.heads.refresh(cx.connection, cx.sql, &queues).await?;
+        if writes.is_empty() && !cx.heads.is_due(&queues) {
+            look(&mut cx, &queues).await?;
             if !cx.heads.is_due(&queues) {
                 return run_all(claims, &mut cx).await;
             }
         }
-        self.lock.begin(cx.connection).await?;
+        let rows = lock.begin(&mut cx).await?;
         *begun = true;
+        cx.heads.looked(&rows)?;
         let mut ran = run_all(writes, &mut cx).await;
         if ran.is_ok() && !claims.is_empty() {
-            if !writes.is_empty() {
-                ran = cx.heads.refresh(cx.connection, cx.sql, &queues).await;
-            }
-            if ran.is_ok() {
-                ran = run_all(claims, &mut cx).await;
-            }
+            ran = cx.heads.refresh(cx.connection, cx.sql, &queues).await;
+        }
+        if ran.is_ok() {
+            ran = run_all(claims, &mut cx).await;
         }
         if ran.is_ok() {
             ran = sqlx::query("COMMIT").execute(&mut *cx.connection).await.map(drop);
@@ -325,10 +240,47 @@ impl Writer {
     }
 }
 
+/// When to look next at what others did: soon after the file changed, since a commit shows only some time
+/// after its bytes, then ever less often.
+struct Looks {
+    next: Instant,
+    last: Instant,
+    pause: Duration,
+}
+
+impl Looks {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            next: now,
+            last: now,
+            pause: SOON,
+        }
+    }
+
+    fn changed(&mut self) {
+        self.pause = SOON;
+        self.next = self.next.min(self.last + SOON);
+    }
+
+    fn looked(&mut self, longest: Duration) {
+        self.last = Instant::now();
+        self.next = self.last + self.pause.min(longest);
+        self.pause = (self.pause * 2).min(longest);
+    }
+}
+
 /// A transaction that was not carried out.
 struct Spoiled {
     error: sqlx::Error,
     begun: bool,
+}
+
+/// Looks what others changed, outside of a transaction.
+async fn look(cx: &mut Context<'_>, queues: &[QueueName]) -> Result<(), sqlx::Error> {
+    let rows = cx.sql.look.query().fetch_all(&mut *cx.connection).await?;
+    cx.heads.looked(&rows)?;
+    cx.heads.refresh(cx.connection, cx.sql, queues).await
 }
 
 async fn run_all(group: &mut [Box<dyn Work>], cx: &mut Context<'_>) -> Result<(), sqlx::Error> {
