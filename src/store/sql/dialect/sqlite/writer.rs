@@ -70,6 +70,9 @@ pub(super) trait Work: Send {
     fn fail(self: Box<Self>, error: &sqlx::Error);
 }
 
+/// Where the outcome of a write arrives.
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, Error>>;
+
 /// A write, its outcome once there is one, and where the outcome goes.
 pub(super) struct Task<W: Write> {
     write: W,
@@ -91,7 +94,8 @@ impl<W: Write> Task<W> {
         Box::new(task)
     }
 
-    pub(super) fn new(write: W) -> (Box<dyn Work>, oneshot::Receiver<Result<W::Out, Error>>) {
+    /// A write and where its outcome will arrive.
+    pub(super) fn attended(write: W) -> (Box<dyn Work>, Answer<W::Out>) {
         let (reply, answer) = oneshot::channel();
         let task = Self {
             write,
@@ -130,13 +134,16 @@ impl<W: Write> Work for Task<W> {
     }
 }
 
+/// Someone who waits until one of some queues holds a job.
+type Waiter = (Vec<QueueName>, oneshot::Sender<Result<(), Error>>);
+
 /// The task's state.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
     heads: Heads,
     sql: Arc<Statements>,
-    waiters: Vec<(Vec<QueueName>, oneshot::Sender<Result<(), Error>>)>,
+    waiters: Vec<Waiter>,
 }
 
 impl Writer {
