@@ -90,7 +90,7 @@ impl Sqlite {
     /// Has the writer carry out `write`, in one transaction with what others want at the same time.
     async fn write<W: Write>(&self, write: W) -> Result<W::Out, Error> {
         let action = write.action();
-        let (task, answer) = Task::new(write);
+        let (task, answer) = Task::attended(write);
         let gone = || Error::new(Kind::Lost, action, "the database is being closed");
         if self.asks.send(Ask::Work(task)).await.is_err() {
             return Err(gone());
