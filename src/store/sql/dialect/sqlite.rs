@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 
 use self::error::store_error;
 use self::statements::Statements;
-use self::work::{Ask, Task, Write};
+use self::work::{Ask, Task, Waiter, Write};
 use self::writer::Writer;
 use super::{
     CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
@@ -83,7 +83,7 @@ impl Sqlite {
     /// Has the writer carry out `write`, in one transaction with what others want at the same time.
     async fn write<W: Write>(&self, write: W) -> Result<W::Out, Error> {
         let action = write.action();
-        let (task, answer) = Task::new(write);
+        let (task, answer) = Task::attended(write);
         let gone = || Error::new(Kind::Lost, action, "the database is being closed");
         if self.asks.send(Ask::Work(task)).await.is_err() {
             return Err(gone());
@@ -122,7 +122,7 @@ impl Dialect for Sqlite {
         let gone = || Error::new(Kind::Lost, "wait for jobs", "the database is being closed");
         let (reply, answer) = tokio::sync::oneshot::channel();
         let queues = queues.to_vec();
-        if self.asks.send(Ask::Wait { queues, reply }).await.is_err() {
+        if self.asks.send(Ask::Wait(Waiter { queues, reply })).await.is_err() {
             return Err(gone());
         }
         answer.await.unwrap_or_else(|_| Err(gone()))
