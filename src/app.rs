@@ -23,6 +23,7 @@ pub mod http;
 pub mod lanes;
 pub mod presence;
 pub mod report;
+mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
@@ -164,6 +165,7 @@ impl App {
     fn resources(&self) -> anyhow::Result<Resources> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("worker/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls()?)
             .build()?;
         Ok(Resources {
             http: Some(http),
@@ -188,6 +190,19 @@ impl App {
             timezone: self.timezone(),
         })
     }
+}
+
+/// TLS that trusts the built-in authorities and those of the machine, so that a container without any works.
+fn tls() -> anyhow::Result<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let (taken, refused) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    tracing::debug!(taken, refused, "Read the machine's certificate authorities");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The keys that a configuration names.

@@ -57,6 +57,15 @@ pub struct Common {
     /// Say less: only errors.
     #[arg(short = 'q', long, global = true)]
     quiet: bool,
+    /// Taken for compatibility; colours follow the terminal.
+    #[arg(long, global = true, hide = true)]
+    ansi: bool,
+    /// Taken for compatibility; colours follow the terminal.
+    #[arg(long, global = true, hide = true)]
+    no_ansi: bool,
+    /// Artisan's name of --quiet.
+    #[arg(long, global = true, hide = true)]
+    silent: bool,
     /// Say more; twice for traces.
     #[arg(short = 'v', long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,

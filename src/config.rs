@@ -69,7 +69,7 @@ pub struct Config {
     /// The configured queues in the order in which they are served: high, default, einvoice, migration,
     /// background, then those that only `worker.toml` names, in the order of that file.
     pub queues: Vec<QueueSettings>,
-    /// Where health and metrics are served (`WORKER_HTTP`), never by default.
+    /// Where health is served (`WORKER_HTTP`), never by default.
     pub http: Option<SocketAddr>,
     connections: queue::Connections,
     unnamed: QueueSettings,

@@ -7,32 +7,26 @@ mod prune_expired_records;
 
 use crate::registry::{Registry, RegistryError};
 
-pub use deliver_webhook::DeliverWebhook;
-pub use process_inbound_bill_email::ProcessInboundBillEmail;
-pub use prune_expired_records::PruneExpiredRecords;
-
 /// Adds every job of the catalog.
 ///
 /// # Errors
 /// When two answer to one class, or a resource is missing.
 pub fn register(registry: &mut Registry) -> Result<(), RegistryError> {
-    registry.register::<DeliverWebhook>()?;
-    registry.register::<ProcessInboundBillEmail>()?;
-    registry.register::<PruneExpiredRecords>()?;
+    registry.register::<deliver_webhook::DeliverWebhook>()?;
+    registry.register::<process_inbound_bill_email::ProcessInboundBillEmail>()?;
+    registry.register::<prune_expired_records::PruneExpiredRecords>()?;
     Ok(())
 }
-
-pub use demo::{Broken, Flaky, Noop, Sample, Slow};
 
 /// Adds the sample jobs of `worker demo`, `worker bench` and the tests, which do nothing of use.
 ///
 /// # Errors
 /// When their classes are taken.
 pub fn register_samples(registry: &mut Registry) -> Result<(), RegistryError> {
-    registry.register::<Sample>()?;
-    registry.register::<Flaky>()?;
-    registry.register::<Broken>()?;
-    registry.register::<Slow>()?;
-    registry.register::<Noop>()?;
+    registry.register::<demo::Sample>()?;
+    registry.register::<demo::Flaky>()?;
+    registry.register::<demo::Broken>()?;
+    registry.register::<demo::Slow>()?;
+    registry.register::<demo::Noop>()?;
     Ok(())
 }

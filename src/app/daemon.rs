@@ -4,6 +4,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -31,6 +32,8 @@ const CUT_OFF: Duration = Duration::from_secs(3);
 const FLUSH: Duration = Duration::from_secs(30);
 /// The same when the end was forced.
 const FLUSH_FORCED: Duration = Duration::from_secs(3);
+/// How long the start waits to hear which queues are paused.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
 /// How often queues are looked for that no lane serves.
 const DISCOVER: Duration = Duration::from_secs(30);
 
@@ -104,8 +107,12 @@ impl Daemon {
     }
 
     async fn work(&self) -> Exit {
-        let mut watches = self.watches();
+        let (looked, first_look) = oneshot::channel();
+        let mut watches = self.watches(looked);
         self.announce();
+        // What is paused at the start stays untouched.
+        let first_look = tokio::time::timeout(FIRST_LOOK, first_look);
+        let _ = self.engine.state.stopping().run_until_cancelled(first_look).await;
         let forced = self.lanes_until_drained().await;
         let forced = self.flush(forced).await;
         watches.abort_all();
@@ -255,7 +262,7 @@ impl Daemon {
         Vec::new()
     }
 
-    fn watches(&self) -> JoinSet<()> {
+    fn watches(&self, looked: oneshot::Sender<()>) -> JoinSet<()> {
         let mut watches = JoinSet::new();
         let (engine, state) = (&self.engine, self.engine.state.clone());
         let (holds, queue, lease) = (
@@ -277,7 +284,7 @@ impl Daemon {
             force: self.plan.force,
         };
         let watched = state.clone();
-        watches.spawn(async move { watch.run(&watched).await });
+        watches.spawn(async move { watch.run(&watched, looked).await });
         if self.plan.signals {
             let watched = state.clone();
             watches.spawn(async move {
@@ -309,6 +316,9 @@ impl Daemon {
             "worker {version} consumes connection {connection}, lease {} s",
             self.engine.options.lease.as_secs()
         );
+        for line in super::words::stores(&self.app.config, &self.app.connection) {
+            info!("{line}");
+        }
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }

@@ -67,10 +67,11 @@ impl JsonReporter {
     fn line(&self, level: &str, told: &Told, status: &str, more: Map<String, Value>) {
         let mut line = Map::new();
         line.insert("level".into(), level.into());
-        line.insert(
-            "id".into(),
-            told.id.clone().unwrap_or_else(|| told.uuid.clone()).into(),
-        );
+        let id = match told.row {
+            Some(row) => Value::from(row),
+            None => Value::from(told.id.as_ref().unwrap_or(&told.uuid).as_str()),
+        };
+        line.insert("id".into(), id);
         line.insert("uuid".into(), told.uuid.as_str().into());
         line.insert("connection".into(), told.connection.as_str().into());
         line.insert("queue".into(), told.queue.as_str().into());

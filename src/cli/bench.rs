@@ -12,6 +12,10 @@ use crate::telemetry::{self, Format};
 /// Arguments of `worker bench`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Examples:
+  worker bench
+  worker bench --store redis --jobs 100000 --json
+
 Pushes no-op jobs, drains them, then measures push to start at 200 jobs/s and what five idle lanes cost. \
 With redis it uses the configured server (REDIS_*) under a prefix of its own, and MONITOR to count commands: \
 use a server that nothing else needs just now. Every job must run exactly once, or the measurement fails.")]

@@ -10,6 +10,12 @@ use crate::store::port::QueueName;
 
 /// Arguments of `worker clear`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker clear --queue high,default
+  worker clear redis --queue einvoice --force
+
+Asks when APP_ENV is production; where nobody can answer, exit code 1.")]
 pub(super) struct Args {
     /// The connection [default: `QUEUE_CONNECTION`].
     connection: Option<String>,

@@ -10,6 +10,10 @@ use crate::exit::Exit;
 
 /// Arguments of `worker config`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker config                 every value and where it comes from
+  worker config --json | jq '.settings[] | select(.from != \"default\")'")]
 pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]

@@ -18,11 +18,13 @@ use crate::telemetry::{self, Format};
 /// Arguments of `worker demo`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Example: worker demo --dir /tmp/worker-demo
+
 Dispatches sample jobs on the queues high, default, einvoice, migration and background and works them off: \
 one fails for good, one succeeds on its second try. Nothing outside the directory is read or written, \
 whatever the environment says.")]
 pub(super) struct Args {
-    /// Where the embedded SQLite file is made [default: worker-demo in the system's temporary directory].
+    /// Where the embedded SQLite file is made [default: one in the system's temporary directory].
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -33,10 +35,7 @@ pub(super) struct Args {
 /// When the directory cannot be written.
 pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
     telemetry::start("error", Format::Human);
-    let dir = args
-        .dir
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join("worker-demo"));
+    let dir = args.dir.clone().unwrap_or_else(temporary_dir);
     block_on_threads(async {
         let demo = Demo::set_up(&dir).await?;
         let queues = demo.queues();
@@ -52,6 +51,13 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
         summarise(&outcome);
         Ok(Exit::Done)
     })
+}
+
+/// `worker-demo-` and the user's number, so that users of one machine do not meet.
+fn temporary_dir() -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let user = std::fs::metadata("/proc/self").map_or(0, |own| own.uid());
+    std::env::temp_dir().join(format!("worker-demo-{user}"))
 }
 
 /// Bars on a terminal, lines elsewhere.

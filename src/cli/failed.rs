@@ -11,7 +11,12 @@ use crate::wire::Payload;
 
 /// Arguments of `worker failed`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Put one back: worker retry ID. Put all back: worker retry all.")]
+#[command(after_help = "\
+Examples:
+  worker failed --queue einvoice
+  worker failed --json | jq -r '.[].id'
+
+Put one back: worker retry ID. Put all back: worker retry all.")]
 pub(super) struct Args {
     /// Only those of this queue.
     #[arg(long)]

@@ -7,6 +7,10 @@ use crate::exit::Exit;
 
 /// Arguments of `worker flush`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker flush                  all of them
+  worker flush --hours 168      those that failed more than a week ago")]
 pub(super) struct Args {
     /// Only those that failed more than this many hours ago.
     #[arg(long, default_value_t = 0)]

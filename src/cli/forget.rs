@@ -9,6 +9,12 @@ use crate::store::port::FailedFilter;
 
 /// Arguments of `worker forget`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker forget 5b1c6f0e-...    by uuid
+  worker forget 17              by number
+
+Exit code 1 when there is no such failed job.")]
 pub(super) struct Args {
     /// The failed job's uuid or number.
     id: String,

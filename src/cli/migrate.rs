@@ -11,10 +11,12 @@ use crate::store::sql::{self, Made};
 
 /// Arguments of `worker migrate`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Creates jobs, failed_jobs, job_batches, cache, cache_locks and sessions as Laravel's own \
-migrations do, and two small tables of the worker's own. What exists is left as it is."
-)]
+#[command(after_help = "Examples:
+  worker migrate
+  worker migrate --json
+
+Creates jobs, failed_jobs, job_batches, cache, cache_locks and sessions as Laravel's own \
+migrations do, and two small tables of the worker's own. What exists is left as it is.")]
 pub(super) struct Args {
     /// Print JSON.
     #[arg(long)]

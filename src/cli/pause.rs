@@ -12,7 +12,13 @@ use crate::store::port::{Cache, QueueName};
 
 /// Arguments of `worker pause` and `worker resume`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Laravel 12.40 and later know paused queues; older PHP workers go on.")]
+#[command(after_help = "\
+Examples:
+  worker pause einvoice              resume it: worker resume einvoice
+  worker pause redis:einvoice        of a connection by name
+  worker pause --all                 resume: worker resume --all
+
+Laravel 12.40 and later know paused queues; older PHP workers go on.")]
 pub(super) struct Args {
     /// The queue, as QUEUE or CONNECTION:QUEUE.
     #[arg(required_unless_present = "all", conflicts_with = "all")]

@@ -10,10 +10,10 @@ use crate::exit::Exit;
 
 /// Arguments of `worker restart`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Reaches this worker and PHP workers alike, through the application's cache store. \
-Whatever supervises them (systemd, Railway, Supervisor) starts them again."
-)]
+#[command(after_help = "Example: worker restart, after a deploy.
+
+Reaches this worker and PHP workers alike, through the application's cache store. \
+Whatever supervises them (systemd, Railway, Supervisor) starts them again.")]
 pub(super) struct Args {}
 
 /// Sends the signal.

@@ -70,7 +70,8 @@ pub(super) struct Args {
     /// Seconds before the next attempt of a job whose payload says nothing: one number, or a list by attempt.
     #[arg(long, value_name = "LIST")]
     backoff: Option<String>,
-    /// The longest time in seconds between two looks at an empty queue that cannot wake us [default: 3].
+    /// Seconds between two looks at an empty queue of a store that cannot wake the worker. Redis and SQLite
+    /// can, so nothing sleeps there.
     #[arg(long, value_name = "SECONDS")]
     sleep: Option<String>,
     /// Pause in seconds of each slot after a job; fractions allowed.
@@ -212,7 +213,6 @@ impl Args {
                 OnUnknown::Fail => engine::OnUnknown::Fail,
             },
             rest: Duration::try_from_secs_f64(self.rest).unwrap_or_default(),
-            sleep: config.worker.sleep,
             max_jobs,
             stop_when_empty_for: at_once.or_else(|| seconds(self.stop_when_empty_for)),
         }

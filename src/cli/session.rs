@@ -64,6 +64,12 @@ impl Session {
             LogFormat::Json => Format::Json,
         };
         telemetry::start(common.filter(&config.app.log_filter), format);
+        for (flag, _) in [("--ansi", common.ansi), ("--no-ansi", common.no_ansi)]
+            .iter()
+            .filter(|(_, given)| *given)
+        {
+            warn!("{flag} is known to Laravel but has no effect here");
+        }
         for warning in &self.loaded.warnings {
             warn!("{warning}");
         }
@@ -93,7 +99,7 @@ impl Session {
 impl Common {
     /// The log's filter: `usual`, unless the flags ask for less or more.
     fn filter<'a>(&self, usual: &'a str) -> &'a str {
-        match (self.quiet, self.verbose) {
+        match (self.is_quiet(), self.verbose) {
             (true, _) => "error",
             (false, 0) => usual,
             (false, 1) => "info,worker=debug,worker_jobs=debug",
@@ -108,7 +114,7 @@ impl Common {
 
     /// Whether only errors are wanted.
     pub(super) fn is_quiet(&self) -> bool {
-        self.quiet
+        self.quiet || self.silent
     }
 }
 

@@ -10,6 +10,10 @@ use crate::store::port::{Depth, Process, QueueName};
 
 /// Arguments of `worker status`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  worker status                 the connection of QUEUE_CONNECTION
+  worker status redis --json    for machines")]
 pub(super) struct Args {
     /// The connection [default: `QUEUE_CONNECTION`].
     connection: Option<String>,

@@ -173,7 +173,7 @@ variables! {
     WORKER_SLEEP --"sleep" Plain, "3",
         "seconds such as 3 or 0.5, or with a unit: 500ms; up to 1 day",
         "Longest wait between two looks at an idle queue";
-    WORKER_HTTP Plain, "", "address:port such as 127.0.0.1:9090", "Where health and metrics are served";
+    WORKER_HTTP Plain, "", "address:port such as 127.0.0.1:9090", "Where health is served";
     WORKER_LOG_FORMAT Plain, "auto",
         "auto, human or json", "Form of the log; auto is human on a terminal and JSON elsewhere";
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -49,9 +50,10 @@ struct Heard {
 }
 
 impl Watch {
-    /// Watches for ever. The restart value is compared with the one met first; while the cache is down the
+    /// Watches for ever, and says through `looked` when it has looked for the first time. The restart value is compared with the one met first; while the cache is down the
     /// last known state stands.
-    pub async fn run(&self, state: &State) -> ! {
+    pub async fn run(&self, state: &State, looked: oneshot::Sender<()>) -> ! {
+        let mut looked = Some(looked);
         let mut first: Option<Option<CacheValue>> = None;
         let mut reachable = true;
         loop {
@@ -74,6 +76,11 @@ impl Watch {
                     );
                 }
                 Err(_) => {}
+            }
+            if let Some(looked) = looked.take()
+                && looked.send(()).is_err()
+            {
+                warn!("The cache store was slow to answer: the lanes went on without knowing what is paused");
             }
             tokio::time::sleep(LOOK).await;
         }

@@ -78,13 +78,13 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Lease
     match ready {
         Ready::Run(limit) => {
             let deadline = limit.and_then(|limit| run.started.checked_add(limit));
-            leased.hold.start(Arc::clone(&run), deadline);
+            leased.hold.start(&run, deadline);
             let span = info_span!("job", job.uuid = run.uuid, job.name = run.name, job.attempt = run.attempt, queue = %leased.reserved.queue);
             let outcome = execute(engine, &run).instrument(span).await;
             finish(engine, &run, outcome).await;
         }
         Ready::Over(verdict) => conclude(engine, &run, verdict, None).await,
-        Ready::NotHere(refusal) => put_off(engine, &run, refusal).await,
+        Ready::NotHere(refusal) => put_off(engine, share, &run, refusal).await,
     }
     if !engine.options.rest.is_zero() {
         let rest = tokio::time::sleep(engine.options.rest);
@@ -315,7 +315,7 @@ async fn conclude(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Ex
 }
 
 /// A job that nobody here runs goes back uncounted for a while, or fails when that was asked for.
-async fn put_off(engine: &Engine, run: &Run, refusal: Refusal) {
+async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: Refusal) {
     let (class, why) = match refusal {
         Refusal::Unknown { class } => (class, "no runner knows it"),
         Refusal::NeedsFramework { class, what } => (class, what),
@@ -326,7 +326,11 @@ async fn put_off(engine: &Engine, run: &Run, refusal: Refusal) {
         let exception = Exception::new(UNKNOWN, format!("nobody here runs {class}: {why}"));
         return conclude(engine, run, Verdict::Fail { exception }, None).await;
     }
-    let put_off = engine.unknowns.put_off(&class, Instant::now());
+    let now = Instant::now();
+    let put_off = engine.unknowns.put_off(&class, now);
+    if put_off.again {
+        share.leave(now + put_off.delay);
+    }
     if put_off.say {
         error!(queue = %run.reserved.queue, "Jobs of {class} are not run here ({why}); they go back uncounted, later each time. Register the class, run a PHP worker beside this one, or use --on-unknown=fail");
     }
@@ -354,6 +358,7 @@ impl Run {
     fn told(&self, engine: &Engine) -> Told {
         Told {
             id: self.id.clone(),
+            row: self.reserved.row,
             uuid: self.uuid.clone(),
             name: self.name.clone(),
             connection: engine.options.connection.clone(),

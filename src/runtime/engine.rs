@@ -35,8 +35,6 @@ pub struct Options {
     pub on_unknown: OnUnknown,
     /// A pause of each slot after a job.
     pub rest: Duration,
-    /// The longest time between two looks at an empty queue that does not wake us.
-    pub sleep: Duration,
     /// Stop after this many jobs.
     pub max_jobs: Option<u64>,
     /// Stop when nothing was there for this long; zero for at once.
@@ -50,7 +48,6 @@ impl Default for Options {
             lease: Duration::from_secs(60),
             on_unknown: OnUnknown::Release,
             rest: Duration::ZERO,
-            sleep: Duration::from_secs(3),
             max_jobs: None,
             stop_when_empty_for: None,
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -51,7 +51,7 @@ pub struct Hold {
     claimed: AtomicBool,
     stuck: AtomicBool,
     deadline: OnceLock<Instant>,
-    run: OnceLock<Arc<Run>>,
+    run: OnceLock<Weak<Run>>,
 }
 
 impl Hold {
@@ -77,16 +77,22 @@ impl Hold {
     }
 
     /// Says that the attempt runs, and until when it may.
-    pub fn start(&self, run: Arc<Run>, deadline: Option<Instant>) {
+    pub fn start(&self, run: &Arc<Run>, deadline: Option<Instant>) {
         if let Some(deadline) = deadline {
             self.deadline.get_or_init(|| deadline);
         }
-        self.run.get_or_init(|| run);
+        self.run.get_or_init(|| Arc::downgrade(run));
     }
 
-    /// The run, once it has started.
-    pub fn run(&self) -> Option<&Arc<Run>> {
-        self.run.get()
+    /// Whether the attempt has started.
+    pub fn has_started(&self) -> bool {
+        self.run.get().is_some()
+    }
+
+    /// The run, while it goes on. The attempt owns it, and it holds on to us: held both ways, neither
+    /// would ever be freed.
+    pub fn run(&self) -> Option<Arc<Run>> {
+        self.run.get().and_then(Weak::upgrade)
     }
 }
 
@@ -219,7 +225,8 @@ impl Holds {
         if hold.is_claimed() {
             return;
         }
-        let name = hold.run().map_or("a job", |run| run.name.as_str());
+        let run = hold.run();
+        let name = run.as_ref().map_or("a job", |run| run.name.as_str());
         warn!(queue = %hold.queue, "Lost the lease of {name} on {}: another worker holds it, its attempt here is stopped", hold.queue);
         hold.end(Cause::Lost);
     }
@@ -241,7 +248,7 @@ impl Holds {
                     self.lost_slots.fetch_add(1, Ordering::Relaxed);
                     if let Some(run) = hold.run() {
                         error!(job.uuid = run.uuid, queue = %hold.queue, "{} ignores that its time is over; its slot is lost until it ends", run.name);
-                        stuck(Arc::clone(run));
+                        stuck(run);
                     }
                 }
             }

@@ -11,6 +11,8 @@ use crate::store::port::QueueName;
 pub struct Told {
     /// The `id` of a Redis payload.
     pub id: Option<String>,
+    /// The number of its row, where jobs are rows.
+    pub row: Option<i64>,
     /// The payload's uuid.
     pub uuid: String,
     /// The job's name.

@@ -40,9 +40,9 @@ impl Drop for Leased {
     /// A job without a verdict goes back: uncounted when it never started, else for another attempt.
     fn drop(&mut self) {
         if self.hold.claim() {
-            let settle = match self.hold.run() {
-                None => Settle::Refund { delay: None },
-                Some(_) => Settle::Release {
+            let settle = match self.hold.has_started() {
+                false => Settle::Refund { delay: None },
+                true => Settle::Release {
                     delay: Duration::ZERO,
                 },
             };
@@ -162,6 +162,10 @@ impl Reserver {
         let stopping = self.engine.state.stopping();
         if self.share.is_mostly_unknown() {
             self.stand_back().await;
+        }
+        if let Some(until) = self.share.left_until(Instant::now()) {
+            let others = tokio::time::sleep_until(until.into());
+            stopping.run_until_cancelled(others).await?;
         }
         loop {
             let slots = Arc::clone(&self.slots);

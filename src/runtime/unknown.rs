@@ -2,6 +2,7 @@
 //! this one get them; said once per class.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +15,10 @@ const LONGEST: Duration = Duration::from_secs(60);
 const REMINDER: Duration = Duration::from_secs(600);
 /// How many classes are remembered; names come from outside.
 const CLASSES: usize = 1000;
+/// How long others have for a job that came back: longer than a PHP worker sleeps by default.
+const TURN: Duration = Duration::from_millis(3500);
+/// How much earlier than expected a job may be due, in stores that count whole seconds.
+const EARLY: Duration = Duration::from_secs(1);
 /// How many jobs a lane looks at before it judges what it mostly sees.
 const SAMPLE: u32 = 10;
 
@@ -24,6 +29,8 @@ pub struct PutOff {
     pub delay: Duration,
     /// Whether this is worth a line in the log.
     pub say: bool,
+    /// Whether the class was put off before and nobody else has come for it in the meantime.
+    pub again: bool,
 }
 
 #[derive(Debug)]
@@ -42,7 +49,8 @@ impl Unknowns {
     pub fn put_off(&self, class: &str, now: Instant) -> PutOff {
         let mut classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = classes.get_mut(class) {
-            if now.duration_since(known.since) >= known.delay {
+            let again = now.duration_since(known.since) >= known.delay;
+            if again {
                 known.delay = (known.delay * 2).min(LONGEST);
                 known.since = now;
             }
@@ -53,6 +61,7 @@ impl Unknowns {
             return PutOff {
                 delay: known.delay,
                 say,
+                again,
             };
         }
         if classes.len() < CLASSES {
@@ -68,6 +77,7 @@ impl Unknowns {
         PutOff {
             delay: FIRST,
             say: true,
+            again: false,
         }
     }
 
@@ -81,11 +91,12 @@ impl Unknowns {
     }
 }
 
-/// What one lane sees: whether most of its jobs are unknown.
+/// What one lane sees: whether most of its jobs are unknown, and when to leave the queue to others.
 #[derive(Debug, Default)]
 pub struct Share {
     known: AtomicU32,
     unknown: AtomicU32,
+    left: Mutex<Vec<Range<Instant>>>,
 }
 
 impl Share {
@@ -93,6 +104,24 @@ impl Share {
     pub fn count(&self, known: bool) {
         let counter = if known { &self.known } else { &self.unknown };
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Leaves the queue to others around the time `due`, when a job comes back that nobody here runs. We
+    /// look at due jobs at once and a PHP worker only now and then, so it would never get one.
+    pub fn leave(&self, due: Instant) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() < CLASSES {
+            left.push(due.checked_sub(EARLY).unwrap_or(due)..due + TURN);
+        }
+    }
+
+    /// Until when the queue is left to others, if it is.
+    #[must_use]
+    pub fn left_until(&self, now: Instant) -> Option<Instant> {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|time| time.end > now);
+        let present = left.iter().filter(|time| time.contains(&now));
+        present.map(|time| time.end).max()
     }
 
     /// Whether most of the last jobs were unknown; looks afresh every few jobs.
@@ -122,14 +151,16 @@ mod tests {
             unknowns.put_off("A", at(0)),
             PutOff {
                 delay: FIRST,
-                say: true
+                say: true,
+                again: false
             }
         );
         assert_eq!(
             unknowns.put_off("A", at(0)),
             PutOff {
                 delay: FIRST,
-                say: false
+                say: false,
+                again: false
             }
         );
         assert_eq!(unknowns.put_off("B", at(0)).delay, FIRST);
@@ -150,5 +181,25 @@ mod tests {
         (0..4).for_each(|_| share.count(true));
         assert!(share.is_mostly_unknown());
         assert!(!share.is_mostly_unknown());
+    }
+
+    #[test]
+    fn others_have_their_turn_when_a_job_comes_back() {
+        let (unknowns, share) = (Unknowns::default(), Share::default());
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert!(!unknowns.put_off("A", at(0)).again);
+        assert!(!unknowns.put_off("A", at(500)).again);
+        let met_again = unknowns.put_off("A", at(1000));
+        assert!(met_again.again);
+        share.leave(at(1000) + met_again.delay);
+        for (ms, left) in [
+            (1999, None),
+            (2000, Some(at(6500))),
+            (6499, Some(at(6500))),
+            (6500, None),
+        ] {
+            assert_eq!(share.left_until(at(ms)), left, "{ms}");
+        }
     }
 }

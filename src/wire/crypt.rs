@@ -68,6 +68,16 @@ impl Cipher {
         if self.is_gcm() { 12 } else { 16 }
     }
 
+    /// The cipher with keys of the same length that wrote a text: only those of GCM have a tag.
+    const fn that_wrote(self, has_tag: bool) -> Self {
+        match (self.key_bytes(), has_tag) {
+            (16, false) => Self::Aes128Cbc,
+            (16, true) => Self::Aes128Gcm,
+            (_, false) => Self::Aes256Cbc,
+            (_, true) => Self::Aes256Gcm,
+        }
+    }
+
     const fn is_gcm(self) -> bool {
         matches!(self, Self::Aes128Gcm | Self::Aes256Gcm)
     }
@@ -141,14 +151,17 @@ impl Keys {
         })
     }
 
-    /// Opens a text with the first key that fits.
+    /// Opens a text with the first key that fits. The text itself says whether CBC or GCM wrote it.
     ///
     /// # Errors
     /// [`Error::Decrypt`] when the text is not Laravel's, was changed, or fits no key.
     pub fn decrypt_string(&self, text: &str) -> Result<Vec<u8>, Error> {
         let envelope = Envelope::read(text).ok_or(Error::Decrypt("the text is not an encrypted one"))?;
+        let cipher = self
+            .cipher
+            .that_wrote(envelope.tag.as_deref().is_some_and(|tag| !tag.is_empty()));
         let iv = BASE64.decode(&envelope.iv).unwrap_or_default();
-        if iv.len() != self.cipher.iv_bytes() {
+        if iv.len() != cipher.iv_bytes() {
             return Err(Error::Decrypt(
                 "its initial vector has not the length of the cipher",
             ));
@@ -156,7 +169,7 @@ impl Keys {
         let tag = BASE64
             .decode(envelope.tag.as_deref().unwrap_or_default())
             .unwrap_or_default();
-        if tag.len() != if self.cipher.is_gcm() { TAG } else { 0 } {
+        if tag.len() != if cipher.is_gcm() { TAG } else { 0 } {
             return Err(Error::Decrypt("its tag has not the length of the cipher"));
         }
         let value = BASE64
@@ -164,10 +177,10 @@ impl Keys {
             .map_err(|_| Error::Decrypt("its value is not base64"))?;
         let mut keys = std::iter::once(&self.current).chain(&self.previous);
         let opened = keys.find_map(|key| {
-            if self.cipher.is_gcm() {
-                open_gcm(self.cipher, key, &iv, &[value.as_slice(), &tag].concat())
+            if cipher.is_gcm() {
+                open_gcm(cipher, key, &iv, &[value.as_slice(), &tag].concat())
             } else {
-                mac_holds(key, &envelope).then(|| open_cbc(self.cipher, key, &iv, value.clone()))?
+                mac_holds(key, &envelope).then(|| open_cbc(cipher, key, &iv, value.clone()))?
             }
         });
         opened.ok_or(Error::Decrypt("it was changed, or encrypted with another key"))

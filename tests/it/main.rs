@@ -5,6 +5,7 @@
     reason = "a helper of a test has no better answer than to end the test"
 )]
 
+mod commands;
 mod harness;
 mod http;
 mod laravel;
@@ -14,4 +15,6 @@ mod shutdown;
 mod site;
 mod store;
 mod store_sql;
+mod tidy;
+mod webhook;
 mod wire;

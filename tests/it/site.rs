@@ -208,14 +208,9 @@ impl Site {
             return;
         }
         let now = SystemClock.unix_s();
-        let rows = payloads.iter().map(|payload| {
-            let hex: String = payload
-                .as_ref()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            format!("('{queue}', cast(x'{hex}' as text), 0, {now}, {now})")
-        });
+        let rows = payloads
+            .iter()
+            .map(|payload| format!("('{queue}', {}, 0, {now}, {now})", sql_text(payload.as_ref())));
         let rows: Vec<_> = rows.collect();
         let into = "insert into jobs (queue, payload, attempts, available_at, created_at) values ";
         self.database.execute(&format!("{into}{}", rows.join(",")));
@@ -411,6 +406,17 @@ fn lying(payload: Vec<u8>, at: f64) -> Lying {
         payload,
         attempts,
         at,
+    }
+}
+
+/// A literal of SQLite for a text of any bytes.
+fn sql_text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => format!("'{}'", text.replace('\'', "''")),
+        _ => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("cast(x'{hex}' as text)")
+        }
     }
 }
 

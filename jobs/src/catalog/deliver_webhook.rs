@@ -15,15 +15,15 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// A webhook to be delivered.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct DeliverWebhook {
+pub(super) struct DeliverWebhook {
     /// Where to; http or https.
-    pub url: String,
+    pub(super) url: String,
     /// The JSON body.
-    pub payload: serde_json::Value,
+    pub(super) payload: serde_json::Value,
     /// Additional request headers.
-    pub headers: HashMap<String, String>,
+    pub(super) headers: HashMap<String, String>,
     /// How long the other side may take, in seconds (1 to 300).
-    pub timeout_seconds: u64,
+    pub(super) timeout_seconds: u64,
 }
 
 impl Default for DeliverWebhook {
@@ -136,7 +136,7 @@ mod tests {
             Some(Duration::ZERO)
         );
         assert_eq!(
-            wait_asked_for(&headers("Fri, 21 Oct 2055 07:28:00 GMT")),
+            wait_asked_for(&headers("Thu, 21 Oct 2055 07:28:00 GMT")),
             Some(LONGEST_WAIT)
         );
         assert_eq!(wait_asked_for(&headers("soon")), None);

@@ -10,11 +10,11 @@ use crate::{Job, JobContext, JobError, Outcome};
 /// Works for a while, telling its progress, and succeeds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Sample {
+pub(super) struct Sample {
     /// How long it works, in milliseconds.
-    pub work_ms: u64,
+    pub(super) work_ms: u64,
     /// When set, a line `uuid attempt` is appended to this file before the work and after it.
-    pub journal: Option<PathBuf>,
+    pub(super) journal: Option<PathBuf>,
 }
 
 impl Job for Sample {
@@ -35,9 +35,9 @@ impl Job for Sample {
 /// Fails on its first attempts, then succeeds.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Flaky {
+pub(super) struct Flaky {
     /// How many attempts fail.
-    pub failures: u32,
+    pub(super) failures: u32,
 }
 
 impl Default for Flaky {
@@ -63,7 +63,7 @@ impl Job for Flaky {
 /// Fails for good.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Broken {}
+pub(super) struct Broken {}
 
 impl Job for Broken {
     const CLASS: &'static str = r"Worker\Demo\Broken";
@@ -79,17 +79,17 @@ impl Job for Broken {
 /// Sleeps, and can be told to hold on to its thread, to panic, or to release itself: what limits must bear.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Slow {
+pub(super) struct Slow {
     /// How long it sleeps, in milliseconds.
-    pub sleep_ms: u64,
+    pub(super) sleep_ms: u64,
     /// Block the thread instead of awaiting: code that ignores its cancellation.
-    pub block: bool,
+    pub(super) block: bool,
     /// Panic afterwards.
-    pub panic: bool,
+    pub(super) panic: bool,
     /// Release itself afterwards for this many seconds, on its first attempt.
-    pub release_s: Option<u64>,
+    pub(super) release_s: Option<u64>,
     /// When set, a line is appended to this file before the work and after it.
-    pub journal: Option<PathBuf>,
+    pub(super) journal: Option<PathBuf>,
 }
 
 impl Job for Slow {
@@ -125,7 +125,7 @@ impl Job for Slow {
 /// Does nothing: the cost of a job that is all queue.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Noop {}
+pub(super) struct Noop {}
 
 impl Job for Noop {
     const CLASS: &'static str = r"Worker\Bench\Noop";

@@ -9,27 +9,27 @@ use crate::{Dispatch, Job, JobContext, JobError, Outcome};
 /// An e-mail with bills attached, as the inbound mail webhook pushes it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct ProcessInboundBillEmail {
+pub(super) struct ProcessInboundBillEmail {
     /// The company whose mailbox it came to.
-    pub company_id: i64,
+    pub(super) company_id: i64,
     /// The sender's address.
-    pub from: String,
+    pub(super) from: String,
     /// The subject line.
-    pub subject: Option<String>,
+    pub(super) subject: Option<String>,
     /// The stored attachments, in the order of the e-mail.
-    pub attachments: Vec<Attachment>,
+    pub(super) attachments: Vec<Attachment>,
 }
 
 /// One stored attachment.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Attachment {
+pub(super) struct Attachment {
     /// Where it lies in the application's storage.
-    pub path: String,
+    pub(super) path: String,
     /// Its name in the e-mail.
-    pub original_name: String,
+    pub(super) original_name: String,
     /// Its media type.
-    pub content_type: String,
+    pub(super) content_type: String,
 }
 
 impl Job for ProcessInboundBillEmail {

@@ -8,15 +8,15 @@ use crate::{Job, JobContext, JobError, Outcome};
 /// Prunes the application's database in small batches, so that no lock is held for long.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct PruneExpiredRecords {
+pub(super) struct PruneExpiredRecords {
     /// Sessions without activity for this many minutes go.
-    pub session_minutes: u32,
+    pub(super) session_minutes: u32,
     /// Failed jobs older than this many hours go.
-    pub failed_hours: u32,
+    pub(super) failed_hours: u32,
     /// Batches finished this many hours ago go.
-    pub batch_hours: u32,
+    pub(super) batch_hours: u32,
     /// Rows per statement, 1 to 10000.
-    pub chunk: u32,
+    pub(super) chunk: u32,
 }
 
 impl Default for PruneExpiredRecords {

@@ -53,7 +53,7 @@ impl Cache for RedisCache {
         }
         let mut command = redis::cmd("MGET");
         for key in keys {
-            command.arg(&self.names(key));
+            command.arg(self.names(key));
         }
         let values: Vec<Option<Vec<u8>>> = self
             .connection
@@ -85,7 +85,7 @@ impl Cache for RedisCache {
 
     async fn forget(&self, key: &str) -> Result<(), Error> {
         self.connection
-            .send(redis::cmd("DEL").arg(&self.names(key)))
+            .send(redis::cmd("DEL").arg(self.names(key)))
             .await
             .map_err(|failure| failure.during(format!("remove {key:?} from the cache")))
     }

@@ -60,11 +60,8 @@ fn laravel_retries_what_we_failed_in_sqlite() {
 
 /// The framework records failures; we push them again, and PHP runs them from the first attempt on.
 fn we_retry_what_laravel_failed(site: &Site) {
-    let ids = site
-        .laravel
-        .push("FailingJob", &json!({"tag": "x", "times": 1}), &["--count=2"]);
     site.laravel
-        .push("SecretJob", &json!({"secret": "s"}), &["--queue=other"]);
+        .push("FailingJob", &json!({"tag": "x", "times": 1}), &["--count=2"]);
     let mut php = site.php_consumes(&["--stop-when-empty", "--tries=1"]);
     assert_eq!(php.wait_exit(DEADLINE), 0);
     let failed = site.failed();
@@ -79,7 +76,7 @@ fn we_retry_what_laravel_failed(site: &Site) {
         assert_eq!((job.uuid(), job.attempts), (row.uuid.clone(), 0));
         assert_eq!(job.payload["data"], row.json()["data"]);
     }
-    assert_eq!((pushed.len(), ids.len()), (2, 2));
+    assert_eq!(pushed.len(), 2);
 
     let _php = site.php_consumes(&["--tries=2"]);
     let ran = site.laravel.journal().wait_for(6);
@@ -93,7 +90,6 @@ fn we_retry_what_laravel_failed(site: &Site) {
     }
     site.wait_until_empty();
     assert!(site.failed().is_empty());
-    assert_eq!(site.jobs("other").len(), 1);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_job_that_php_holds_in_sqlite_stays_there() {
 
 /// We hold a job for longer than our lease and than the `retry_after` of PHP.
 fn a_job_that_we_hold_stays_here(site: &Site) {
-    let slow = json!({"sleepMs": 6500, "journal": site.lines_file()});
+    let slow = json!({"sleepMs": 5200, "journal": site.lines_file()});
     site.laravel.push(SLOW, &slow, &[]);
     let _worker = site.consume(&["--max-jobs=1"]);
     let held = site.wait_for_event("start");

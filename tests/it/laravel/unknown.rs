@@ -11,14 +11,14 @@ fn unknown_classes_go_to_php(site: &Site) {
     let sample = json!({"journal": site.lines_file()});
     for _ in 0..2 {
         site.laravel
-            .push("RecordJob", &json!({"tag": "php"}), &["--bulk", "--count=5"]);
+            .push("RecordJob", &json!({"tag": "php"}), &["--bulk", "--count=2"]);
         site.laravel
             .push(r"Worker\Demo\Sample", &sample, &["--bulk", "--count=10"]);
     }
-    harness::wait_until(DEADLINE, || site.counts("end").len() == 20);
     // Nobody else is there: the others wait, uncounted.
+    harness::wait_until(DEADLINE, || site.jobs("default").len() == 4);
+    assert_eq!(site.counts("end").len(), 20);
     let waiting = site.jobs("default");
-    assert_eq!(waiting.len(), 10);
     assert!(
         waiting
             .iter()
@@ -26,8 +26,8 @@ fn unknown_classes_go_to_php(site: &Site) {
     );
 
     let _php = site.php_consumes(&["--tries=1"]);
-    let ran = site.laravel.journal().wait_for(10);
-    assert_eq!(ran.len(), 10);
+    let ran = site.laravel.journal().wait_for(4);
+    assert_eq!(ran.len(), 4);
     assert!(ran.iter().all(|record| record.attempts == Some(1)), "{ran:#?}");
     site.wait_until_empty();
     assert!(site.failed().is_empty());
@@ -44,7 +44,22 @@ fn unknown_classes_in_sqlite_go_to_php() {
     unknown_classes_go_to_php(&Site::sqlite());
 }
 
-/// Native classes that carry what only the framework can finish: a chain, and a unique lock.
+/// When most of a queue is for PHP, it is left to PHP.
+#[test]
+fn a_burst_of_unknown_classes_goes_to_php() {
+    let site = Site::redis();
+    let _worker = site.consume(&[]);
+    let _php = site.php_consumes(&["--tries=1"]);
+    site.laravel
+        .push("RecordJob", &json!({}), &["--bulk", "--count=100"]);
+    let ran = site.laravel.journal().wait_for(100);
+    assert_eq!(ran.len(), 100);
+    assert!(ran.iter().all(|record| record.attempts == Some(1)));
+    site.wait_until_empty();
+    assert!(site.failed().is_empty());
+}
+
+/// Native classes that carry what only the framework can finish: a chain, a unique lock, middleware.
 fn what_only_the_framework_can_finish_goes_to_php(site: &Site) {
     let mut worker = site.consume(&[]);
     let push_unique = || site.laravel.push(r"Worker\Bench\Noop", &json!({}), &[]);
@@ -52,10 +67,13 @@ fn what_only_the_framework_can_finish_goes_to_php(site: &Site) {
         .php(&["push:chain", "chain", "--count=2", r"--head=Worker\Demo\Sample"]);
     push_unique();
     push_unique();
+    let through = json!({"protected:tag": "through", "middleware": [r"App\Middleware\Noted"]});
+    site.run(&["dispatch", r"Worker\Demo\Broken", "--data", &through.to_string()]);
     worker.wait_for_line("carries a chain", DEADLINE);
     worker.wait_for_line("holds a lock", DEADLINE);
+    worker.wait_for_line("carries middleware", DEADLINE);
     let _php = site.php_consumes(&["--tries=1"]);
-    let ran = site.laravel.journal().wait_for(4);
+    let ran = site.laravel.journal().wait_for(5);
     let count = |job: &str| ran.iter().filter(|record| record.job == job).count();
     assert_eq!(count(r"Worker\Demo\Sample"), 1);
     assert_eq!(
@@ -63,6 +81,9 @@ fn what_only_the_framework_can_finish_goes_to_php(site: &Site) {
         1,
         "the second one found the lock taken"
     );
+    assert_eq!(count(r"Worker\Demo\Broken"), 1);
+    let records = site.laravel.journal().records();
+    assert!(records.iter().any(|record| record.event == "through"));
     let links: Vec<_> = ran.iter().filter(|record| record.tag == "chain").collect();
     assert_eq!(links.iter().map(|record| record.n).collect::<Vec<_>>(), [0, 1]);
     assert!(ran.iter().all(|record| record.attempts == Some(1)), "{ran:#?}");
@@ -70,17 +91,17 @@ fn what_only_the_framework_can_finish_goes_to_php(site: &Site) {
 
     // PHP has freed the lock.
     push_unique();
-    site.laravel.journal().wait_for(5);
+    site.laravel.journal().wait_for(6);
     site.wait_until_empty();
     assert!(site.failed().is_empty());
 }
 
 #[test]
-fn chains_and_locks_in_redis_go_to_php() {
+fn chains_locks_and_middleware_in_redis_go_to_php() {
     what_only_the_framework_can_finish_goes_to_php(&Site::redis());
 }
 
 #[test]
-fn chains_and_locks_in_sqlite_go_to_php() {
+fn chains_locks_and_middleware_in_sqlite_go_to_php() {
     what_only_the_framework_can_finish_goes_to_php(&Site::sqlite());
 }

@@ -30,8 +30,8 @@ on_every_site! {
         wait_until(DEADLINE, || errors(&worker).len() >= jobs.len());
         let good = site.push("default", &site.slow(0));
         site.wait_for_job(&good);
-        // They come back, and are put off again, for longer: 1, 2, 4 s.
-        site.wait_for_queue("default", |queue| queue.delayed.iter().any(|job| job.due_in_s() > 2.2));
+        // They come back, and are put off again, for longer: 1 s at first, then 2 s.
+        site.wait_for_queue("default", |queue| queue.delayed.iter().any(|job| job.due_in_s() > 1.1));
         let said = errors(&worker);
         assert_eq!(said.len(), 3, "one line for each class: {said:#?}");
         for what in [r"App\\Jobs\\Elsewhere", r"App\\Jobs\\Other", "it carries a chain that only the framework can continue"] {

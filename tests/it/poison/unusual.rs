@@ -9,16 +9,15 @@ use crate::site::{Job, on_every_site};
 
 on_every_site! {
     fn twenty_megabytes_are_a_job_like_any_other(site: &Site) {
-        let large = site.slow(0).set("ballast", "x".repeat(20 << 20));
+        let large = site.slow(0).set("ballast", "x".repeat(20 << 20)).set("panic", true);
         site.push("default", &large);
         let next = site.push("default", &site.slow(0));
-        let failing = Job::broken().set("ballast", "y".repeat(20 << 20));
-        site.push("default", &failing);
-        let _worker = site.start(&["run", "--queue", "default", "--concurrency", "2"]);
-        site.wait_for_job(large.uuid());
+        let _worker = site.start(&["run", "--queue", "default", "--concurrency", "1"]);
         site.wait_for_job(&next);
         let failed = site.wait_for_failed(1);
-        assert!(failed[0].payload == failing.text(site.client().is_some()), "byte for byte");
+        assert_eq!(site.noted("start")[0].uuid, large.uuid(), "it ran");
+        assert!(failed[0].reason().contains("panics on purpose"), "{}", failed[0].reason());
+        assert!(failed[0].payload == large.text(site.client().is_some()), "byte for byte");
         site.wait_for_end_of("default");
     }
 

@@ -1,11 +1,11 @@
 //! SQLite: one connection writes, for the whole process and in grouped transactions; a few others read.
 //!
 //! SQLite lets one connection write at a time, in this process or another. So all writes go through one
-//! task (`writer`), which takes what has arrived, runs it in one `BEGIN IMMEDIATE` transaction and then
-//! answers; the lock is asked for before anything is read, so a transaction never has to be given up
-//! half-way because another writer was faster. The same task watches for other processes' changes and
-//! remembers where each queue begins (`heads`), so that a reservation touches the rows it takes and no
-//! others, whatever indexes the table has.
+//! task (`writer`), which takes what has arrived, runs it in one transaction and then answers; the lock is
+//! asked for (`lock`) before anything is read, so a transaction never has to be given up half-way because
+//! another writer was faster. The same task watches for other processes' changes and remembers where each
+//! queue begins (`heads`), so that a reservation touches the rows it takes and no others, whatever indexes
+//! the table has.
 
 mod admin;
 mod claim;
@@ -14,6 +14,7 @@ mod failures;
 mod head;
 mod heads;
 mod jobs;
+mod lock;
 mod open;
 mod signals;
 mod statements;
@@ -29,6 +30,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use self::error::store_error;
+use self::lock::Lock;
 use self::statements::Statements;
 use self::work::{Ask, Task, Waiter, Write};
 use self::writer::Writer;
@@ -69,7 +71,12 @@ impl Sqlite {
         let connection = open::connect(&connect).await?;
         let readers = open::readers(&connect, sqlite.busy_timeout);
         let (asks, queue) = mpsc::channel(QUEUED);
-        let writer = Writer::new(connect, connection, Arc::clone(&sql));
+        let lock = if sqlite.own_file {
+            Lock::Own
+        } else {
+            Lock::Shared(sqlite.busy_timeout)
+        };
+        let writer = Writer::new(connect, lock, connection, Arc::clone(&sql));
         let mut task = JoinSet::new();
         task.spawn(writer.run(queue));
         Ok(Self {

@@ -48,6 +48,11 @@ fn explain(error: &sqlx::Error) -> String {
     }
 }
 
+/// Whether someone else holds the lock.
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    code(error) == Some(BUSY)
+}
+
 /// Whether the connection should be made anew before it is used again.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match code(error) {

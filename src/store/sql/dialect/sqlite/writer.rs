@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::error::{is_broken, store_error};
 use super::heads::Heads;
+use super::lock::Lock;
 use super::open;
 use super::statements::Statements;
 use super::watch::Watch;
@@ -30,6 +31,7 @@ const GROUP: usize = 256;
 /// The task's state.
 pub(super) struct Writer {
     options: SqliteConnectOptions,
+    lock: Lock,
     connection: Option<SqliteConnection>,
     heads: Heads,
     sql: Arc<Statements>,
@@ -39,11 +41,13 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn new(
         options: SqliteConnectOptions,
+        lock: Lock,
         connection: SqliteConnection,
         sql: Arc<Statements>,
     ) -> Self {
         Self {
             options,
+            lock,
             connection: Some(connection),
             heads: Heads::new(sql.retry_after_s),
             sql,
@@ -188,6 +192,7 @@ impl Writer {
         group: &mut [Box<dyn Work>],
         begun: &mut bool,
     ) -> Result<(), sqlx::Error> {
+        let lock = self.lock;
         let mut cx = self.context().await?;
         let queues: Vec<QueueName> = group.iter().flat_map(|work| work.claims().to_vec()).collect();
         let writes = group
@@ -201,7 +206,7 @@ impl Writer {
                 return run_all(claims, &mut cx).await;
             }
         }
-        let rows = cx.sql.begin.query().fetch_all(&mut *cx.connection).await?;
+        let rows = lock.begin(&mut cx).await?;
         *begun = true;
         cx.heads.looked(&rows)?;
         let mut ran = run_all(writes, &mut cx).await;
