@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use self::error::store_error;
 use self::lock::Lock;
 use self::statements::Statements;
-use self::work::{Ask, Task, Write};
+use self::work::{Ask, Task, Waiter, Write};
 use self::writer::Writer;
 use super::{
     CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
@@ -129,7 +129,7 @@ impl Dialect for Sqlite {
         let gone = || Error::new(Kind::Lost, "wait for jobs", "the database is being closed");
         let (reply, answer) = tokio::sync::oneshot::channel();
         let queues = queues.to_vec();
-        if self.asks.send(Ask::Wait { queues, reply }).await.is_err() {
+        if self.asks.send(Ask::Wait(Waiter { queues, reply })).await.is_err() {
             return Err(gone());
         }
         answer.await.unwrap_or_else(|_| Err(gone()))

@@ -9,13 +9,22 @@ use super::statements::Statements;
 use crate::store::Error;
 use crate::store::port::QueueName;
 
+/// Where an outcome goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
+
+/// Where an outcome comes from.
+pub(super) type Answer<T> = oneshot::Receiver<Result<T, Error>>;
+
 /// What the writer is asked for.
 pub(super) enum Ask {
     Work(Box<dyn Work>),
-    Wait {
-        queues: Vec<QueueName>,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
+    Wait(Waiter),
+}
+
+/// Someone who waits for jobs.
+pub(super) struct Waiter {
+    pub(super) queues: Vec<QueueName>,
+    pub(super) reply: Reply<()>,
 }
 
 /// What a write works with.
@@ -62,7 +71,7 @@ pub(super) trait Work: Send {
 pub(super) struct Task<W: Write> {
     write: W,
     out: Option<W::Out>,
-    reply: oneshot::Sender<Result<W::Out, Error>>,
+    reply: Reply<W::Out>,
     attended: bool,
 }
 
@@ -79,7 +88,8 @@ impl<W: Write> Task<W> {
         Box::new(task)
     }
 
-    pub(super) fn new(write: W) -> (Box<dyn Work>, oneshot::Receiver<Result<W::Out, Error>>) {
+    /// A write with the caller that waits for its outcome.
+    pub(super) fn attended(write: W) -> (Box<dyn Work>, Answer<W::Out>) {
         let (reply, answer) = oneshot::channel();
         let task = Self {
             write,

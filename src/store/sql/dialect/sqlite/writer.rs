@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteConnectOptions;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::error::{is_broken, store_error};
@@ -14,9 +14,9 @@ use super::lock::Lock;
 use super::open;
 use super::statements::Statements;
 use super::watch::Watch;
-use super::work::{Ask, Context, Work};
+use super::work::{Ask, Context, Waiter, Work};
 use crate::store::port::QueueName;
-use crate::store::{Error, Kind};
+use crate::store::Kind;
 
 /// The shortest time between two looks at what others did, and the first pause after something was seen.
 const SOON: Duration = Duration::from_millis(5);
@@ -35,7 +35,7 @@ pub(super) struct Writer {
     connection: Option<SqliteConnection>,
     heads: Heads,
     sql: Arc<Statements>,
-    waiters: Vec<(Vec<QueueName>, oneshot::Sender<Result<(), Error>>)>,
+    waiters: Vec<Waiter>,
 }
 
 impl Writer {
@@ -99,8 +99,8 @@ impl Writer {
         while let Some(ask) = next.take() {
             match ask {
                 Ask::Work(work) => group.push(work),
-                Ask::Wait { queues, reply } => {
-                    self.waiters.push((queues, reply));
+                Ask::Wait(waiter) => {
+                    self.waiters.push(waiter);
                     waits = true;
                 }
             }
@@ -113,23 +113,21 @@ impl Writer {
 
     /// Answers the waits whose time has come.
     async fn look(&mut self) {
-        self.waiters.retain(|(_, reply)| !reply.is_closed());
+        self.waiters.retain(|waiter| !waiter.reply.is_closed());
         if self.waiters.is_empty() {
             return;
         }
-        let mut queues: Vec<QueueName> = self
-            .waiters
-            .iter()
-            .flat_map(|(queues, _)| queues.clone())
+        let mut queues: Vec<QueueName> = (self.waiters.iter())
+            .flat_map(|waiter| waiter.queues.clone())
             .collect();
         queues.sort_unstable();
         queues.dedup();
         let outcome = self.refresh(&queues).await;
-        for (queues, reply) in std::mem::take(&mut self.waiters) {
+        for waiter in std::mem::take(&mut self.waiters) {
             match &outcome {
-                Err(e) => drop(reply.send(Err(store_error("watch for jobs", e)))),
-                Ok(()) if self.heads.is_due(&queues) => drop(reply.send(Ok(()))),
-                Ok(()) => self.waiters.push((queues, reply)),
+                Err(e) => drop(waiter.reply.send(Err(store_error("watch for jobs", e)))),
+                Ok(()) if self.heads.is_due(&waiter.queues) => drop(waiter.reply.send(Ok(()))),
+                Ok(()) => self.waiters.push(waiter),
             }
         }
     }
