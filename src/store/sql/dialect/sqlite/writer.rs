@@ -15,8 +15,8 @@ use super::open;
 use super::statements::Statements;
 use super::watch::Watch;
 use super::work::{Ask, Context, Waiter, Work};
-use crate::store::port::QueueName;
 use crate::store::Kind;
+use crate::store::port::QueueName;
 
 /// The shortest time between two looks at what others did, and the first pause after something was seen.
 const SOON: Duration = Duration::from_millis(5);
