@@ -2,25 +2,46 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::{Dispatch, DispatchError, Dispatcher};
 
+/// How often the log hears of one job's progress, at most.
+const LOG_EVERY: Duration = Duration::from_secs(1);
+
 /// What a job last said of its progress: per cent done, and a word on what it is doing.
 #[derive(Debug, Clone, Default)]
-pub struct Progress(Arc<Mutex<Option<(u8, String)>>>);
+pub struct Progress(Arc<Mutex<Said>>);
+
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<(u8, String)>,
+    logged: Option<Instant>,
+}
 
 impl Progress {
     /// The last thing said, if any.
     #[must_use]
     pub fn get(&self) -> Option<(u8, String)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said().last.clone()
     }
 
+    fn said(&self) -> std::sync::MutexGuard<'_, Said> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps it for who asks, and logs it unless the log heard of this job a moment ago.
     fn set(&self, percent: u8, what: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((percent.min(100), what.to_owned()));
+        let percent = percent.min(100);
+        let mut said = self.said();
+        said.last = Some((percent, what.to_owned()));
+        if said.logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            said.logged = Some(Instant::now());
+            drop(said);
+            tracing::info!(progress_percent = percent, "Progress {percent} %: {what}");
+        }
     }
 }
 
@@ -96,7 +117,8 @@ impl<R> JobContext<R> {
         &self.resources
     }
 
-    /// Says how far the job is, in per cent (0 to 100), and what it is doing. Shown by `worker status`.
+    /// Says how far the job is, in per cent (0 to 100), and what it is doing. Shown by `worker status`, and
+    /// logged at most once a second: keep personal data out of it.
     pub fn progress(&self, percent: u8, what: &str) {
         self.attempt.progress.set(percent, what);
     }

@@ -168,7 +168,7 @@ fn next_steps(file: &Path) -> String {
     let file = file.display();
     format!(
         "What to type next:
-  export QUEUE_CONNECTION=database DB_CONNECTION=sqlite DB_DATABASE={file} CACHE_STORE=database
+  export QUEUE_CONNECTION=database DB_CONNECTION=sqlite DB_DATABASE={file}
   {program} failed                       the job that failed for good, with its error
   {program} retry all                    put it back on its queue
   {program} status                       what waits, and who consumes it
