@@ -23,7 +23,7 @@ RUN arch="$(uname -m)" \
  && install -D -m 0644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt \
  && install -d -m 1777 /out/tmp
 
-# Runtime stage: the binary, the certificate authorities it needs to start, and an empty /tmp. No shell.
+# Runtime stage: the binary, the system's certificate authorities beside its built-in ones, and an empty /tmp. No shell.
 FROM scratch
 COPY --from=build /out/ /
 USER 65532:65532

@@ -11,7 +11,8 @@ use tracing::{error, info, warn};
 
 use super::App;
 use super::lanes::LaneFlags;
-use crate::control::{cache, limits, signals};
+use crate::control::signals::Signals;
+use crate::control::{cache, limits};
 use crate::exit::Exit;
 use crate::runner::native::NativeRunner;
 use crate::runtime::attempt;
@@ -103,12 +104,13 @@ impl Daemon {
         let exit = daemon.work().await;
         writing.abort_all();
         daemon.jobs.shutdown_background();
-        Ok(exit)
+        exit
     }
 
-    async fn work(&self) -> Exit {
+    async fn work(&self) -> anyhow::Result<Exit> {
+        let signals = self.plan.signals.then(Signals::catch).transpose()?;
         let (looked, first_look) = oneshot::channel();
-        let mut watches = self.watches(looked);
+        let mut watches = self.watches(looked, signals);
         self.announce();
         // What is paused at the start stays untouched.
         let first_look = tokio::time::timeout(FIRST_LOOK, first_look);
@@ -119,11 +121,11 @@ impl Daemon {
         super::presence::leave(&self.app).await;
         let reason = self.engine.state.reason();
         info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
-        match (forced, reason) {
+        Ok(match (forced, reason) {
             (true, _) => Exit::Error,
             (false, Some(StopReason::Memory)) => Exit::Memory,
             (false, _) => Exit::Done,
-        }
+        })
     }
 
     /// Waits until the last verdicts are written, for a limited time. Says whether the end was forced, by
@@ -262,7 +264,7 @@ impl Daemon {
         Vec::new()
     }
 
-    fn watches(&self, looked: oneshot::Sender<()>) -> JoinSet<()> {
+    fn watches(&self, looked: oneshot::Sender<()>, signals: Option<Signals>) -> JoinSet<()> {
         let mut watches = JoinSet::new();
         let (engine, state) = (&self.engine, self.engine.state.clone());
         let (holds, queue, lease) = (
@@ -285,13 +287,9 @@ impl Daemon {
         };
         let watched = state.clone();
         watches.spawn(async move { watch.run(&watched, looked).await });
-        if self.plan.signals {
+        if let Some(caught) = signals {
             let watched = state.clone();
-            watches.spawn(async move {
-                if let Err(error) = signals::listen(&watched).await {
-                    error!("Cannot listen to signals: {error}");
-                }
-            });
+            watches.spawn(async move { caught.listen(&watched).await });
         }
         if let Some(time) = self.plan.max_time {
             let watched = state.clone();

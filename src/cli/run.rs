@@ -86,6 +86,9 @@ pub(super) struct Args {
     /// How long a drain may take, in seconds or as 90s, 10m [default: 600].
     #[arg(long, value_name = "TIME")]
     drain: Option<String>,
+    /// Serve health (/livez, /readyz) here; `$PORT` stands for the variable PORT [default: `WORKER_HTTP`].
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<String>,
     /// What happens to jobs that nobody here runs: release puts them off uncounted for workers beside this
     /// one, fail fails them [default: release].
     #[arg(long, value_name = "WHAT")]
@@ -167,6 +170,7 @@ impl Args {
             ("sleep", self.sleep.clone()),
             ("drain", self.drain.clone()),
             ("on-unknown", self.on_unknown.clone()),
+            ("http", self.http.clone()),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)))

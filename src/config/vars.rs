@@ -173,7 +173,9 @@ variables! {
     WORKER_SLEEP --"sleep" Plain, "3",
         "seconds such as 3 or 0.5, or with a unit: 500ms; up to 1 day",
         "Longest wait between two looks at an idle queue";
-    WORKER_HTTP Plain, "", "address:port such as 127.0.0.1:9090", "Where health is served";
+    WORKER_HTTP --"http" Plain, "",
+        "address:port such as 127.0.0.1:9090; $PORT in it stands for the variable PORT", "Where health is served";
+    PORT Plain, "", "a port", "Used only where WORKER_HTTP says $PORT; health is never served on it by itself";
     WORKER_LOG_FORMAT Plain, "auto",
         "auto, human or json", "Form of the log; auto is human on a terminal and JSON elsewhere";
 }
@@ -200,7 +202,10 @@ mod tests {
             .map(|variable| variable.flag)
             .filter(|flag| !flag.is_empty())
             .collect();
-        assert_eq!(flags, ["env", "concurrency", "drain", "on-unknown", "sleep"]);
+        assert_eq!(
+            flags,
+            ["env", "concurrency", "drain", "on-unknown", "sleep", "http"]
+        );
     }
 
     #[test]

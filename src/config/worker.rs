@@ -88,13 +88,19 @@ impl Worker {
 /// The most jobs at a time that can be set for one lane.
 pub(super) const MAX_CONCURRENCY: usize = 10_000;
 
-/// Reads `WORKER_HTTP`.
+/// Reads `WORKER_HTTP`. Platforms that hand out a port without a shell to expand it are met half way: `$PORT`
+/// in the value stands for the variable `PORT`, which counts for nothing otherwise.
 pub(super) fn http(reader: &mut Reader<'_>) -> Option<SocketAddr> {
+    let port = reader.text(&vars::PORT);
     reader.parsed(&vars::WORKER_HTTP, "is not an address and a port", |text| {
-        let port = text
-            .strip_prefix("localhost:")
-            .map(|port| format!("127.0.0.1:{port}"));
-        port.as_deref().unwrap_or(text).parse().ok()
+        let mut text = text.to_owned();
+        if let Some(port) = &port {
+            text = text.replace("${PORT}", port).replace("$PORT", port);
+        }
+        if let Some(port) = text.strip_prefix("localhost:") {
+            text = format!("127.0.0.1:{port}");
+        }
+        text.parse().ok()
     })
 }
 

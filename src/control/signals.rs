@@ -1,34 +1,52 @@
 //! Signals of the operating system, as `queue:work` takes them.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::runtime::state::{State, StopReason};
 
-/// Listens for ever: SIGTERM, SIGINT and SIGQUIT drain and a second one forces the end; SIGUSR2 pauses,
-/// SIGCONT resumes.
-///
-/// # Errors
-/// When the system does not let us listen.
-pub async fn listen(state: &State) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut quit = signal(SignalKind::quit())?;
-    let mut pause = signal(SignalKind::user_defined2())?;
-    let mut resume = signal(SignalKind::from_raw(SIGCONT))?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => stop(state, "SIGTERM"),
-            _ = interrupt.recv() => stop(state, "SIGINT"),
-            _ = quit.recv() => stop(state, "SIGQUIT"),
-            _ = pause.recv() => {
-                if state.pause(|pauses| pauses.by_signal = true) {
-                    info!("Paused by SIGUSR2: running jobs go on, nothing new is taken until SIGCONT");
+/// The signals that a worker takes, caught from the moment this is made.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    pause: Signal,
+    resume: Signal,
+}
+
+impl Signals {
+    /// Catches the signals from now on; what arrives before [`Signals::listen`] is kept.
+    ///
+    /// # Errors
+    /// When the system does not let us.
+    pub fn catch() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            pause: signal(SignalKind::user_defined2())?,
+            resume: signal(SignalKind::from_raw(SIGCONT))?,
+        })
+    }
+
+    /// Listens for ever: SIGTERM, SIGINT and SIGQUIT drain and a second one forces the end; SIGUSR2 pauses,
+    /// SIGCONT resumes.
+    pub async fn listen(mut self, state: &State) -> ! {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => stop(state, "SIGTERM"),
+                _ = self.interrupt.recv() => stop(state, "SIGINT"),
+                _ = self.quit.recv() => stop(state, "SIGQUIT"),
+                _ = self.pause.recv() => {
+                    if state.pause(|pauses| pauses.by_signal = true) {
+                        info!("Paused by SIGUSR2: running jobs go on, nothing new is taken until SIGCONT");
+                    }
                 }
-            }
-            _ = resume.recv() => {
-                if state.pause(|pauses| pauses.by_signal = false) {
-                    info!("Resumed by SIGCONT");
+                _ = self.resume.recv() => {
+                    if state.pause(|pauses| pauses.by_signal = false) {
+                        info!("Resumed by SIGCONT");
+                    }
                 }
             }
         }

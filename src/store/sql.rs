@@ -3,7 +3,7 @@
 //! A [`Database`] is one connection of the application's `config/database.php`; the drivers of the ports
 //! are made from it: [`SqlQueue`], [`SqlFailed`], [`SqlCache`], [`SqlPresence`]. What all engines have in
 //! common (leases, receipts, filters, wrapping of bytes that are no text) is here; what differs is behind
-//! the [`dialect`] seam, in one file per engine. Nothing outside `dialect/` writes SQL.
+//! the `dialect` seam, in one file per engine. Nothing outside `dialect/` writes SQL.
 
 mod cache;
 mod database;
