@@ -21,6 +21,9 @@ use crate::store::port::QueueName;
 /// The shortest time between two looks at what others did, and the first pause after something was seen.
 const SOON: Duration = Duration::from_millis(5);
 
+/// The usual time from the first bytes of a commit to the moment that others see it.
+const VISIBLE: Duration = Duration::from_millis(1);
+
 /// The longest time without a look while someone waits: due times and lapsed reservations are seen then,
 /// and changes that the watch on the file missed.
 pub(super) const LATE: Duration = Duration::from_secs(1);
@@ -257,8 +260,9 @@ impl Looks {
     }
 
     fn changed(&mut self) {
+        let visible = Instant::now() + VISIBLE;
         self.pause = SOON;
-        self.next = self.next.min(self.last + SOON);
+        self.next = self.next.min(visible.max(self.last + SOON));
     }
 
     fn looked(&mut self, longest: Duration) {
