@@ -6,6 +6,7 @@
 )]
 
 mod commands;
+mod demo;
 mod harness;
 mod http;
 mod laravel;
