@@ -165,6 +165,7 @@ impl App {
     fn resources(&self) -> anyhow::Result<Resources> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("worker/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls()?)
             .build()?;
         Ok(Resources {

@@ -17,7 +17,8 @@ pub struct Missing {
 /// Everything the worker can offer. Each field is `None` when it is not configured.
 #[derive(Debug, Clone, Default)]
 pub struct Resources {
-    /// An HTTP client with connection pooling. Time limits are the job's own.
+    /// An HTTP client with connection pooling. It follows no redirects, which would turn a POST into a GET;
+    /// time limits are the job's own.
     pub http: Option<reqwest::Client>,
     /// The application's database (`DB_CONNECTION`).
     pub database: Option<Database>,

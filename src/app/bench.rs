@@ -298,7 +298,7 @@ impl Bench {
             memory_mb: None,
             force: true,
             reporter,
-            signals: false,
+            signals: None,
         }
     }
 }

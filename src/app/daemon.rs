@@ -1,8 +1,10 @@
 //! The life of a worker process: start its lanes, watch over them, drain, end.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -26,6 +28,7 @@ use crate::runtime::settle::{Settler, Writer};
 use crate::runtime::state::{State, StopReason};
 use crate::runtime::unknown::Unknowns;
 use crate::runtime::worker::run_lane;
+use crate::store::port::QueueName;
 
 /// How long attempts that were told to end may take before the process leaves without them.
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -55,8 +58,8 @@ pub struct Plan {
     pub force: bool,
     /// Who hears of attempts.
     pub reporter: Arc<dyn Reporter>,
-    /// Whether to listen to the system's signals.
-    pub signals: bool,
+    /// The system's signals, when they are listened to.
+    pub signals: Option<Signals>,
 }
 
 /// A worker process.
@@ -74,10 +77,25 @@ impl Daemon {
     ///
     /// # Errors
     /// When it cannot start.
-    pub async fn run(app: App, plan: Plan, state: State) -> anyhow::Result<Exit> {
+    pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
+        let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
         let engine = engine(&app, &plan, state, settler)?;
-        let lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
+        let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
+        if plan.lanes.wants_all() {
+            let found = app
+                .stores
+                .queue
+                .queues()
+                .await
+                .map_err(|error| super::unreachable(&error))?;
+            let served: Vec<_> = lanes.iter().flat_map(|lane| lane.queues.clone()).collect();
+            let fresh = found.iter().filter(|queue| !served.contains(queue));
+            lanes.extend(fresh.map(|queue| plan.lanes.lane(&app.config, [queue.as_str()])));
+        }
+        lanes
+            .iter()
+            .for_each(|lane| engine.state.serve(&lane.queues, lane.slots));
         let writer = Writer {
             queue: Arc::clone(&engine.queue),
             failed: Arc::clone(&app.stores.failed),
@@ -93,7 +111,10 @@ impl Daemon {
             .enable_all()
             .build()?;
         let mut writing = JoinSet::new();
-        writing.spawn(async move { writer.run(orders).await });
+        let state = engine.state.clone();
+        writing.spawn(vital("the writer of verdicts", state, async move {
+            writer.run(orders).await;
+        }));
         let daemon = Self {
             app,
             plan,
@@ -101,14 +122,13 @@ impl Daemon {
             lanes,
             jobs,
         };
-        let exit = daemon.work().await;
+        let exit = daemon.work(signals).await;
         writing.abort_all();
         daemon.jobs.shutdown_background();
-        exit
+        Ok(exit)
     }
 
-    async fn work(&self) -> anyhow::Result<Exit> {
-        let signals = self.plan.signals.then(Signals::catch).transpose()?;
+    async fn work(&self, signals: Option<Signals>) -> Exit {
         let (looked, first_look) = oneshot::channel();
         let mut watches = self.watches(looked, signals);
         self.announce();
@@ -121,11 +141,11 @@ impl Daemon {
         super::presence::leave(&self.app).await;
         let reason = self.engine.state.reason();
         info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
-        Ok(match (forced, reason) {
+        match (forced, reason) {
             (true, _) => Exit::Error,
             (false, Some(StopReason::Memory)) => Exit::Memory,
             (false, _) => Exit::Done,
-        })
+        }
     }
 
     /// Waits until the last verdicts are written, for a limited time. Says whether the end was forced, by
@@ -156,15 +176,14 @@ impl Daemon {
     async fn lanes_until_drained(&self) -> bool {
         let state = &self.engine.state;
         let mut lanes = JoinSet::new();
-        let dry = Arc::new(Dry::new(&self.lanes));
+        let dry = Arc::new(Dry::default());
+        self.lanes.iter().for_each(|_| dry.add());
         for lane in &self.lanes {
             lanes.spawn(self.lane(lane.clone(), &dry));
         }
-        let mut served: Vec<_> = self
-            .lanes
-            .iter()
-            .flat_map(|lane| lane.queues.iter().cloned())
-            .collect();
+        if lanes.is_empty() && self.engine.options.stop_when_empty_for.is_some() {
+            state.stop(StopReason::Empty);
+        }
         let mut discover = tokio::time::interval(DISCOVER);
         while !state.stopping().is_cancelled() {
             tokio::select! {
@@ -176,8 +195,17 @@ impl Daemon {
                     }
                 }
                 _ = discover.tick() => {
-                    for lane in self.discover(&mut served).await {
-                        lanes.spawn(self.lane(lane, &dry));
+                    let found = state.stopping().run_until_cancelled(self.discover()).await;
+                    for lane in found.unwrap_or_default() {
+                        info!(slots = lane.slots, "Lane {}, found in the store: {} at a time", lane.name, lane.slots);
+                        state.serve(&lane.queues, lane.slots);
+                        dry.add();
+                        let (lane, stopping) = (self.lane(lane, &dry), state.stopping().clone());
+                        lanes.spawn(async move {
+                            // By then it is known whether the queue is paused.
+                            let _ = stopping.run_until_cancelled(tokio::time::sleep(FIRST_LOOK)).await;
+                            lane.await;
+                        });
                     }
                 }
             }
@@ -226,20 +254,16 @@ impl Daemon {
 
     /// With `--queue='*'`, a lane for every queue that holds jobs and that no lane serves; else a word
     /// about those that nobody serves.
-    async fn discover(&self, served: &mut Vec<crate::store::port::QueueName>) -> Vec<Lane> {
+    async fn discover(&self) -> Vec<Lane> {
         let Ok(found) = self.engine.queue.queues().await else {
             return Vec::new();
         };
-        let fresh: Vec<_> = found
-            .into_iter()
-            .filter(|queue| !served.contains(queue))
-            .collect();
+        let served = self.engine.state.served();
+        let is_served = |queue: &QueueName| served.iter().any(|(known, _)| known == queue);
+        let fresh: Vec<_> = found.into_iter().filter(|queue| !is_served(queue)).collect();
         if self.plan.lanes.wants_all() {
-            served.extend(fresh.iter().cloned());
-            return fresh
-                .iter()
-                .map(|queue| self.plan.lanes.lane(&self.app.config, [queue.as_str()]))
-                .collect();
+            let lane = |queue: &QueueName| self.plan.lanes.lane(&self.app.config, [queue.as_str()]);
+            return fresh.iter().map(lane).collect();
         }
         let others = self.app.stores.presence.list().await.unwrap_or_default();
         let consumed = |name: &str| {
@@ -272,16 +296,13 @@ impl Daemon {
             Arc::clone(&engine.queue),
             engine.options.lease,
         );
-        watches.spawn(async move { holds.renew_leases(&*queue, lease).await });
-        watches.spawn(watch_limits(Arc::clone(&engine.holds), Arc::downgrade(engine)));
+        let renew = async move { holds.renew_leases(&*queue, lease).await };
+        watches.spawn(vital("the renewal of leases", state.clone(), renew));
+        let limits = watch_limits(Arc::clone(&engine.holds), Arc::downgrade(engine));
+        watches.spawn(vital("the watch over limits", state.clone(), limits));
         let watch = cache::Watch {
             cache: self.app.stores.cache.clone(),
             connection: engine.options.connection.clone(),
-            queues: self
-                .lanes
-                .iter()
-                .flat_map(|lane| lane.queues.iter().cloned())
-                .collect(),
             base_path: self.app.config.app.base_path.clone(),
             force: self.plan.force,
         };
@@ -301,8 +322,8 @@ impl Daemon {
         if let Some(address) = self.app.config.http {
             watches.spawn(super::http::serve(address, Arc::clone(engine)));
         }
-        let (app, beating, lanes) = (self.app.clone(), Arc::clone(engine), self.lanes.clone());
-        watches.spawn(async move { super::presence::beat(app, beating, lanes).await });
+        let (app, beating) = (self.app.clone(), Arc::clone(engine));
+        watches.spawn(async move { super::presence::beat(app, beating).await });
         watches
     }
 
@@ -323,6 +344,14 @@ impl Daemon {
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!("Failed to tell systemd that we are ready: {error}");
         }
+    }
+}
+
+/// Runs what a worker cannot do without; should it break, the worker ends rather than go on without.
+async fn vital(what: &'static str, state: State, task: impl Future<Output = ()> + Send) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        error!("A defect ended {what}; the worker ends, its jobs come back when their leases end");
+        state.force();
     }
 }
 

@@ -13,6 +13,7 @@ use super::App;
 use super::daemon::{Daemon, Plan};
 use super::lanes::LaneFlags;
 use crate::config::{Config, Files, Inputs};
+use crate::control::signals::Signals;
 use crate::runtime::decide::Verdict;
 use crate::runtime::engine::Options;
 use crate::runtime::report::{End, Reporter};
@@ -156,7 +157,7 @@ impl Demo {
             memory_mb: None,
             force: true,
             reporter: Arc::clone(&counter) as Arc<dyn Reporter>,
-            signals: true,
+            signals: Some(Signals::catch()?),
         };
         let started = Instant::now();
         Box::pin(Daemon::run(self.app, plan, state)).await?;

@@ -25,7 +25,8 @@ impl LaneFlags {
     /// The lanes to start with; `default` is the connection's own queue.
     #[must_use]
     pub fn lanes(&self, config: &Config, default: &str) -> Vec<Lane> {
-        if !self.queues.is_empty() {
+        let is_blank = |list: &String| list.split(',').all(|name| name.trim().is_empty());
+        if !self.queues.iter().all(is_blank) {
             let lists = self.queues.iter().filter(|list| list.trim() != "*");
             let names = lists.map(|list| list.split(',').map(str::trim).filter(|name| !name.is_empty()));
             return names

@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::App;
 use crate::runtime::engine::Engine;
-use crate::runtime::lane::Lane;
 use crate::store::port::{Process, Running};
 
 /// How often the process looks at itself.
@@ -23,7 +22,7 @@ const WORTH_TELLING_S: i64 = 2;
 const MOST: usize = 100;
 
 /// Speaks for this process until the task is ended.
-pub async fn beat(app: App, engine: Arc<Engine>, lanes: Vec<Lane>) -> ! {
+pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
     let mut process = Process {
         id: process_id(),
         host: host(),
@@ -32,19 +31,16 @@ pub async fn beat(app: App, engine: Arc<Engine>, lanes: Vec<Lane>) -> ! {
         connection: engine.options.connection.clone(),
         started_at: engine.clock.unix_s(),
         state: String::new(),
-        queues: lanes
-            .iter()
-            .flat_map(|lane| {
-                lane.queues
-                    .iter()
-                    .map(|queue| (queue.as_str().to_owned(), lane.slots))
-            })
-            .collect(),
+        queues: Vec::new(),
         running: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
     loop {
         engine.state.word().clone_into(&mut process.state);
+        let served = engine.state.served().into_iter();
+        process.queues = served
+            .map(|(queue, slots)| (queue.as_str().to_owned(), slots))
+            .collect();
         process.running = running(&engine);
         let news = said
             .as_ref()

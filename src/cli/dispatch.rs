@@ -35,7 +35,7 @@ pub(super) struct Args {
     #[arg(required_unless_present = "raw", conflicts_with = "raw")]
     class: Option<String>,
     /// Push this payload as it is; - for standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tries", "timeout", "backoff"])]
     raw: Option<PathBuf>,
     /// The queue [default: the connection's own].
     #[arg(long)]

@@ -66,6 +66,12 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
                 }),
             );
         }
+        if u32::try_from(rows.len()).is_ok_and(|listed| listed >= args.limit) {
+            output::remark(format!(
+                "Only the newest {} are listed; --limit lists more.",
+                args.limit
+            ));
+        }
         Ok(Exit::Done)
     })
 }

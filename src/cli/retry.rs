@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::bail;
-
 use super::session::{Session, block_on};
 use super::{Common, output};
 use crate::app::{App, unreachable};
@@ -119,7 +117,14 @@ impl Work {
 
     async fn retry(&mut self, row: &FailedRow) -> anyhow::Result<()> {
         let id = row.uuid.clone().unwrap_or_else(|| row.id.to_string());
-        let outcome = self.retrier(&row.connection).await?.retry(row).await;
+        let Some(retrier) = self.retrier(&row.connection).await? else {
+            output::remark(format!(
+                "{id} stays failed: its connection {:?} is not configured here.",
+                row.connection
+            ));
+            return Ok(());
+        };
+        let outcome = retrier.retry(row).await;
         match outcome.map_err(|error| unreachable(&error))? {
             Outcome::Pushed => {
                 self.pushed += 1;
@@ -130,15 +135,15 @@ impl Work {
         Ok(())
     }
 
-    /// The retrier of the connection on which a job failed; the present one when that is not configured.
-    async fn retrier(&mut self, connection: &str) -> anyhow::Result<&Retrier> {
+    /// The retrier of the connection on which a job failed; `None` when that is not configured here.
+    async fn retrier(&mut self, connection: &str) -> anyhow::Result<Option<&Retrier>> {
         if !self.retriers.contains_key(connection) {
-            let stores = if connection == self.app.connection.name
-                || self.session.connection(Some(connection)).is_err()
-            {
+            let stores = if connection == self.app.connection.name {
                 self.app.stores.clone()
-            } else {
+            } else if self.session.connection(Some(connection)).is_ok() {
                 self.session.app(Some(connection)).await?.stores
+            } else {
+                return Ok(None);
             };
             let retrier = Retrier {
                 failed: stores.failed,
@@ -147,10 +152,7 @@ impl Work {
             };
             self.retriers.insert(connection.to_owned(), retrier);
         }
-        match self.retriers.get(connection) {
-            Some(retrier) => Ok(retrier),
-            None => bail!("the connection {connection} cannot be opened"),
-        }
+        Ok(self.retriers.get(connection))
     }
 }
 

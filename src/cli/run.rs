@@ -11,6 +11,7 @@ use crate::app::daemon::{Daemon, Plan};
 use crate::app::lanes::LaneFlags;
 use crate::app::report::{JsonReporter, LogReporter, QuietReporter};
 use crate::config::{Config, OnUnknown};
+use crate::control::signals::Signals;
 use crate::exit::Exit;
 use crate::runtime::engine::{self, Options};
 use crate::runtime::report::Reporter;
@@ -124,9 +125,14 @@ pub(super) fn run(common: &Common, args: &Args, manner: Manner) -> anyhow::Resul
     let connection = session.connection(args.connection.as_deref())?;
     block_on_threads(async {
         let patience = session.loaded.config.worker.start_wait;
-        let app = App::open(session.loaded.config.clone(), connection, patience).await?;
+        let mut signals = Signals::catch()?;
+        let app = tokio::select! {
+            app = App::open(session.loaded.config.clone(), connection, patience) => app?,
+            () = signals.stop() => return Ok(Exit::Done),
+        };
         tell_what_is_odd(&app).await;
-        let plan = args.plan(common, &app, manner);
+        let mut plan = args.plan(common, &app, manner);
+        plan.signals = Some(signals);
         Box::pin(Daemon::run(app, plan, State::default())).await
     })
 }
@@ -198,7 +204,7 @@ impl Args {
             memory_mb: (self.memory > 0).then_some(self.memory),
             force: self.force,
             reporter: self.reporter(common, app),
-            signals: true,
+            signals: None,
         }
     }
 

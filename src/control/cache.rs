@@ -1,5 +1,6 @@
 //! Restart, pause and maintenance, as Laravel says them through its cache store and a file.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tracing::{info, warn};
 use crate::clock::Clock;
 use crate::runtime::state::{Pauses, State, StopReason};
 use crate::store::Error;
-use crate::store::port::{Cache, CacheValue, QueueName};
+use crate::store::port::{Cache, CacheValue, Names, QueueName};
 
 /// The key of `queue:restart` (`Queue/Worker.php`).
 const RESTART: &str = "illuminate:queue:restart";
@@ -32,8 +33,6 @@ pub struct Watch {
     pub cache: Option<Arc<dyn Cache>>,
     /// The connection's name, part of the keys that pause queues.
     pub connection: String,
-    /// The queues consumed here.
-    pub queues: Vec<QueueName>,
     /// The application's root, where maintenance mode leaves a file.
     pub base_path: Option<PathBuf>,
     /// Whether to run in maintenance mode too.
@@ -46,18 +45,20 @@ struct Heard {
     restart: Option<CacheValue>,
     everywhere: bool,
     down: bool,
-    queues: Vec<bool>,
+    queues: HashSet<QueueName>,
 }
 
 impl Watch {
-    /// Watches for ever, and says through `looked` when it has looked for the first time. The restart value is compared with the one met first; while the cache is down the
-    /// last known state stands.
+    /// Watches for ever, and says through `looked` when it has looked for the first time.
+    ///
+    /// The restart value is compared with the one met first; while the cache is down the last known state
+    /// stands.
     pub async fn run(&self, state: &State, looked: oneshot::Sender<()>) -> ! {
         let mut looked = Some(looked);
         let mut first: Option<Option<CacheValue>> = None;
         let mut reachable = true;
         loop {
-            match self.hear().await {
+            match self.hear(state).await {
                 Ok(heard) => {
                     if !reachable {
                         info!("The cache store answers again; restart and pause arrive");
@@ -86,7 +87,7 @@ impl Watch {
         }
     }
 
-    async fn hear(&self) -> Result<Heard, Error> {
+    async fn hear(&self, state: &State) -> Result<Heard, Error> {
         let file_down = self.base_path.as_deref().is_some_and(is_down);
         let Some(cache) = &self.cache else {
             return Ok(Heard {
@@ -94,8 +95,8 @@ impl Watch {
                 ..Heard::default()
             });
         };
-        let paused: Vec<_> = self
-            .queues
+        let served: Vec<_> = state.served().into_iter().map(|(queue, _)| queue).collect();
+        let paused: Vec<_> = served
             .iter()
             .map(|queue| paused_key(&self.connection, queue))
             .collect();
@@ -106,7 +107,7 @@ impl Watch {
         let restart = next();
         let everywhere = next().is_some();
         let down = next().is_some() || file_down;
-        let queues = self.queues.iter().map(|_| next().is_some()).collect();
+        let queues = served.into_iter().filter(|_| next().is_some()).collect();
         Ok(Heard {
             restart,
             everywhere,
@@ -116,18 +117,12 @@ impl Watch {
     }
 
     fn apply(&self, state: &State, heard: &Heard) {
-        let paused = self
-            .queues
-            .iter()
-            .zip(&heard.queues)
-            .filter(|(_, paused)| **paused);
-        let queues = paused.map(|(queue, _)| queue.clone()).collect();
         let mut before = Pauses::default();
         let changed = state.pause(|pauses| {
             before = pauses.clone();
             pauses.everywhere = heard.everywhere;
             pauses.maintenance = heard.down && !self.force;
-            pauses.queues = queues;
+            pauses.queues.clone_from(&heard.queues);
         });
         if changed {
             tell(&before, &state.pauses().borrow());
@@ -165,16 +160,22 @@ fn is_down(base_path: &Path) -> bool {
 /// # Errors
 /// When the cache store cannot be written.
 pub async fn restart(cache: &dyn Cache, clock: &dyn Clock) -> Result<(), Error> {
-    cache.put(RESTART, &CacheValue::Int(clock.unix_s()), None).await
+    cache
+        .put(RESTART, &CacheValue::Int(clock.unix_s()), None, Names::All)
+        .await
 }
 
 /// Pauses a queue of a connection for every worker, or all queues.
+///
+/// Written under the one name that frameworks with pauses use, so that `php artisan queue:resume` undoes it.
 ///
 /// # Errors
 /// When the cache store cannot be written.
 pub async fn pause(cache: &dyn Cache, connection: &str, queue: Option<&QueueName>) -> Result<(), Error> {
     let key = queue.map_or_else(|| PAUSED.to_owned(), |queue| paused_key(connection, queue));
-    cache.put(&key, &CacheValue::Bool(true), None).await
+    cache
+        .put(&key, &CacheValue::Bool(true), None, Names::Present)
+        .await
 }
 
 /// Undoes [`pause`]. Resuming all does not undo single pauses, as in Laravel.

@@ -30,6 +30,16 @@ impl Signals {
         })
     }
 
+    /// Returns when a signal asks to stop, for as long as nothing runs that could be finished.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+        info!("Stopped before the store answered");
+    }
+
     /// Listens for ever: SIGTERM, SIGINT and SIGQUIT drain and a second one forces the end; SIGUSR2 pauses,
     /// SIGCONT resumes.
     pub async fn listen(mut self, state: &State) -> ! {

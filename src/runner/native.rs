@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use worker_jobs::{Attempt, Prepared, Registry};
 
 use super::{Ended, Refusal, Runner, Work};
-use crate::wire::php::Table;
+use crate::wire::php::{self, Table};
 use crate::wire::{Command, Keys, Payload};
 
 /// Runs native jobs. A class that is not in the registry is never decoded.
@@ -85,8 +85,20 @@ impl NativeRunner {
         if !self.registry.contains(&class) {
             return Err(Refusal::Unknown { class });
         }
-        let mut json = serde_json::Deserializer::from_str(payload.data().unwrap_or("{}"));
-        let mut data = <dyn erased_serde::Deserializer<'_>>::erase(&mut json);
+        let unreadable = |error: &dyn std::fmt::Display| Refusal::Unreadable {
+            reason: error.to_string(),
+        };
+        let json: serde_json::Value =
+            serde_json::from_str(payload.data().unwrap_or("{}")).map_err(|error| {
+                unreadable(&format!(
+                    "read the data of {class}: not JSON at column {}",
+                    error.column()
+                ))
+            })?;
+        // By way of PHP's values, whose errors name no contents.
+        let value = php::build::value(&json).map_err(|error| unreadable(&error))?;
+        let table = Table::new(&value);
+        let mut data = <dyn erased_serde::Deserializer<'_>>::erase(table.deserializer());
         self.make(class, &mut data, attempt)
     }
 

@@ -25,6 +25,8 @@ use crate::wire::{Exception, Payload};
 
 /// How long a job's `failed` may take.
 const FAILED_LIMIT: Duration = Duration::from_secs(30);
+/// How long counting an exception may take; a slot waits for it.
+const COUNT_LIMIT: Duration = Duration::from_secs(2);
 /// How long exceptions of one job are counted, as Laravel does (`Queue/Worker.php`).
 const EXCEPTIONS_LIVE: Duration = Duration::from_hours(24);
 
@@ -72,7 +74,12 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Lease
     if engine.state.stopping().is_cancelled() {
         return;
     }
-    let (run, ready) = read(engine, lane, &leased);
+    let Ok((run, ready)) = std::panic::catch_unwind(AssertUnwindSafe(|| read(engine, lane, &leased))) else {
+        let mut run = Run::unread(engine, &leased);
+        run.uuid = uuid_of(engine, &leased.reserved);
+        let exception = Exception::new(UNREADABLE, "the job's own code panicked while its data was read");
+        return conclude(engine, &run, Verdict::Fail { exception }, None).await;
+    };
     share.count(!matches!(ready, Ready::NotHere(_)));
     let run = Arc::new(run);
     match ready {
@@ -104,19 +111,7 @@ enum Ready {
 
 fn read(engine: &Arc<Engine>, lane: &Lane, leased: &Leased) -> (Run, Ready) {
     let reserved = &leased.reserved;
-    let mut run = Run {
-        uuid: String::new(),
-        name: "unreadable payload".to_owned(),
-        attempt: reserved.attempts,
-        started_at: engine.clock.unix_s(),
-        progress: Progress::default(),
-        id: None,
-        started: Instant::now(),
-        policy: Policy::default(),
-        reserved: reserved.clone(),
-        hold: Arc::clone(&leased.hold),
-        work: None,
-    };
+    let mut run = Run::unread(engine, leased);
     let payload = match Payload::parse(reserved.payload.clone()) {
         Ok(payload) => payload,
         Err(error) => {
@@ -169,6 +164,13 @@ fn shown(name: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// The payload's uuid, or a derived one when it has none or cannot be read.
+fn uuid_of(engine: &Engine, reserved: &Reserved) -> String {
+    let payload = Payload::parse(reserved.payload.clone()).ok();
+    let uuid = payload.as_ref().and_then(Payload::uuid);
+    uuid.map_or_else(|| derived_uuid(engine, reserved), str::to_owned)
 }
 
 /// A payload without uuid gets one that is the same on every attempt, so that its failure is recorded once.
@@ -241,7 +243,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 
 /// Turns the outcome of an attempt into a verdict and hands it on; only the first call for a run counts.
 pub async fn finish(engine: &Engine, run: &Run, outcome: Outcome) {
-    if run.hold.is_claimed() {
+    if !run.hold.claim() {
         return;
     }
     let unsuccessful = matches!(outcome, Outcome::Error { .. } | Outcome::TimedOut);
@@ -256,14 +258,18 @@ pub async fn finish(engine: &Engine, run: &Run, outcome: Outcome) {
         _ => None,
     };
     let verdict = decide::decide(&run.policy, &run.tried(engine, exceptions), outcome);
-    conclude(engine, run, verdict, error).await;
+    hand_on(engine, run, verdict, error).await;
 }
 
-/// Hands a verdict on; a job that has failed for good is told so first.
+/// Hands the verdict on a job that did not run on.
 async fn conclude(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exception>) {
-    if !run.hold.claim() {
-        return;
+    if run.hold.claim() {
+        hand_on(engine, run, verdict, error).await;
     }
+}
+
+/// Hands a verdict on; a job that has failed for good is told so first. The caller has claimed the hold.
+async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exception>) {
     if let (Verdict::Fail { exception }, Some(work)) = (&verdict, &run.work) {
         let text = exception.message();
         let failed = AssertUnwindSafe(work.failed(text)).catch_unwind();
@@ -346,6 +352,23 @@ async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: Refusal) {
 }
 
 impl Run {
+    /// A run of which nothing is known yet but what was reserved.
+    fn unread(engine: &Engine, leased: &Leased) -> Self {
+        Self {
+            uuid: String::new(),
+            name: "unreadable payload".to_owned(),
+            attempt: leased.reserved.attempts,
+            started_at: engine.clock.unix_s(),
+            progress: Progress::default(),
+            id: None,
+            started: Instant::now(),
+            policy: Policy::default(),
+            reserved: leased.reserved.clone(),
+            hold: Arc::clone(&leased.hold),
+            work: None,
+        }
+    }
+
     fn tried(&self, engine: &Engine, exceptions: Option<i64>) -> Tried<'_> {
         Tried {
             name: &self.name,
@@ -379,7 +402,7 @@ impl Run {
 
     /// Counts an error of a job whose errors are limited; `None` when they are not, or nothing can count.
     async fn count_exception(&self, engine: &Engine) -> Option<i64> {
-        self.policy.max_exceptions?;
+        let most = i64::from(self.policy.max_exceptions?);
         let Some(cache) = &engine.cache else {
             warn!(
                 job.uuid = self.uuid,
@@ -389,15 +412,22 @@ impl Run {
             return None;
         };
         let key = format!("job-exceptions:{}", self.uuid);
-        match cache.increment(&key, EXCEPTIONS_LIVE).await {
-            Ok(count) => Some(count),
-            Err(error) => {
-                warn!(
-                    job.uuid = self.uuid,
-                    "Failed to count an exception of {}: {error}", self.name
-                );
-                None
+        let count = async {
+            let count = cache.increment(&key, EXCEPTIONS_LIVE).await?;
+            if count >= most {
+                cache.forget(&key).await?;
             }
-        }
+            Ok::<_, crate::store::Error>(count)
+        };
+        let why = match tokio::time::timeout(COUNT_LIMIT, count).await {
+            Ok(Ok(count)) => return Some(count),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the cache did not answer within {} s", COUNT_LIMIT.as_secs()),
+        };
+        warn!(
+            job.uuid = self.uuid,
+            "Failed to count an exception of {}: {why}", self.name
+        );
+        None
     }
 }

@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tracing::{error, info, warn};
 
 use super::engine::Engine;
 use super::hold::Hold;
 use super::lane::Lane;
 use super::settle::Order;
-use super::state::StopReason;
+use super::state::{Pauses, StopReason};
 use super::unknown::Share;
 use crate::store::port::{QueueName, Reserved, Settle};
 
 /// The longest wait for a wake-up; the drivers look for due jobs more often themselves.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// How often a worker that is to end when nothing is left looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a lane that sees mostly unknown classes leaves the queue to others.
 const STAND_BACK: Duration = Duration::from_secs(10);
 /// The first wait after an error; doubles up to ten seconds.
@@ -46,37 +48,30 @@ impl Drop for Leased {
                     delay: Duration::ZERO,
                 },
             };
-            self.engine.settler.send_now(Order {
+            let order = Order {
                 hold: Arc::clone(&self.hold),
                 settle,
                 end: None,
-            });
+            };
+            if !self.engine.settler.send_now(order) {
+                self.engine.holds.release([&*self.hold]);
+            }
         }
         self.engine.holds.recover(&self.hold);
     }
 }
 
 /// Which lanes found nothing at their last look, to know when a worker that stops when empty is done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Dry {
-    queues: Vec<QueueName>,
-    lanes: usize,
+    lanes: AtomicUsize,
     dry: AtomicUsize,
 }
 
 impl Dry {
-    /// None of these lanes is dry yet.
-    #[must_use]
-    pub fn new(lanes: &[Lane]) -> Self {
-        let queues = lanes
-            .iter()
-            .flat_map(|lane| lane.queues.iter().cloned())
-            .collect();
-        Self {
-            queues,
-            lanes: lanes.len(),
-            dry: AtomicUsize::new(0),
-        }
+    /// Counts a lane that is about to start; it is not dry yet.
+    pub fn add(&self) {
+        self.lanes.fetch_add(1, Ordering::AcqRel);
     }
 }
 
@@ -113,7 +108,7 @@ impl Reserver {
         let stopping = self.engine.state.stopping().clone();
         let mut retry = FIRST_RETRY;
         loop {
-            let Some((permits, queues)) = self.free_slots().await else {
+            let Some((permits, queues, pauses)) = self.free_slots().await else {
                 return;
             };
             let asking = self.engine.budget.take(permits.num_permits());
@@ -141,7 +136,7 @@ impl Reserver {
                     self.hand_on(reserved, permits, &jobs).await;
                     self.engine.budget.settle(asked, found);
                     if found == 0 {
-                        self.idle(&queues).await;
+                        self.idle(&queues, pauses).await;
                     } else {
                         self.set_dry(false);
                     }
@@ -158,8 +153,10 @@ impl Reserver {
     }
 
     /// Waits for at least one free slot and one queue that may be consumed; `None` when the worker stops.
-    async fn free_slots(&self) -> Option<(OwnedSemaphorePermit, Vec<QueueName>)> {
-        let stopping = self.engine.state.stopping();
+    async fn free_slots(
+        &mut self,
+    ) -> Option<(OwnedSemaphorePermit, Vec<QueueName>, watch::Receiver<Pauses>)> {
+        let stopping = self.engine.state.stopping().clone();
         if self.share.is_mostly_unknown() {
             self.stand_back().await;
         }
@@ -188,10 +185,18 @@ impl Reserver {
                     .collect()
             };
             if !queues.is_empty() {
-                return Some((permits, queues));
+                return Some((permits, queues, pauses));
             }
             drop(permits);
-            stopping.run_until_cancelled(pauses.changed()).await?.ok()?;
+            let at_most = match self.engine.options.stop_when_empty_for {
+                Some(patience) => {
+                    self.stop_if_empty(patience).await;
+                    LOOK_AGAIN
+                }
+                None => LONGEST_WAIT,
+            };
+            let changed = tokio::time::timeout(at_most, pauses.changed());
+            drop(stopping.run_until_cancelled(changed).await?);
         }
     }
 
@@ -220,17 +225,15 @@ impl Reserver {
     }
 
     /// Nothing is there: ends the worker when that was asked for, else waits for something.
-    async fn idle(&mut self, queues: &[QueueName]) {
+    async fn idle(&mut self, queues: &[QueueName], mut pauses: watch::Receiver<Pauses>) {
         let stopping = self.engine.state.stopping().clone();
         let at_most = match self.engine.options.stop_when_empty_for {
             Some(patience) => {
                 self.stop_if_empty(patience).await;
-                Duration::from_millis(100)
+                LOOK_AGAIN
             }
             None => LONGEST_WAIT,
         };
-        let mut pauses = self.engine.state.pauses();
-        pauses.mark_unchanged();
         let wait = async {
             tokio::select! {
                 waited = self.engine.queue.wait(queues, at_most) => waited,
@@ -252,7 +255,7 @@ impl Reserver {
     /// agrees, for as long as asked.
     async fn stop_if_empty(&mut self, patience: Duration) {
         self.set_dry(self.slots.available_permits() == self.lane.slots);
-        let all_dry = self.dry.dry.load(Ordering::Acquire) >= self.dry.lanes;
+        let all_dry = self.dry.dry.load(Ordering::Acquire) >= self.dry.lanes.load(Ordering::Acquire);
         if !all_dry || !self.engine.holds.is_empty() {
             self.dry_since = None;
             return;
@@ -261,7 +264,10 @@ impl Reserver {
         if since.elapsed() < patience {
             return;
         }
-        let left = self.engine.queue.depth(&self.dry.queues).await;
+        let pauses = self.engine.state.pauses().borrow().clone();
+        let served = self.engine.state.served().into_iter().map(|(queue, _)| queue);
+        let queues: Vec<_> = served.filter(|queue| pauses.allow(queue)).collect();
+        let left = self.engine.queue.depth(&queues).await;
         if left.is_ok_and(|depths| depths.iter().all(|depth| depth.pending == 0)) {
             self.engine.state.stop(StopReason::Empty);
         }

@@ -78,10 +78,14 @@ impl Settler {
     }
 
     /// Sends a verdict from where nothing can wait.
-    pub fn send_now(&self, order: Order) {
-        if self.verdicts.try_send(order).is_err() {
+    /// Says whether that was possible; if not, its lease is to lapse.
+    #[must_use]
+    pub fn send_now(&self, order: Order) -> bool {
+        let sent = self.verdicts.try_send(order).is_ok();
+        if !sent {
             warn!("Could not give a job back at once; it comes back when its lease ends");
         }
+        sent
     }
 }
 

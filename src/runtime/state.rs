@@ -1,7 +1,7 @@
 //! What the worker is doing as a whole: running, paused, draining. Others ask for changes; lanes read.
 
 use std::collections::HashSet;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +77,7 @@ struct Inner {
     stopping: CancellationToken,
     forced: CancellationToken,
     pauses: watch::Sender<Pauses>,
+    served: Mutex<Vec<(QueueName, usize)>>,
 }
 
 impl Default for State {
@@ -86,6 +87,7 @@ impl Default for State {
             stopping: CancellationToken::new(),
             forced: CancellationToken::new(),
             pauses: watch::Sender::new(Pauses::default()),
+            served: Mutex::default(),
         }))
     }
 }
@@ -119,6 +121,22 @@ impl State {
     #[must_use]
     pub fn forced(&self) -> &CancellationToken {
         &self.0.forced
+    }
+
+    /// Says that a lane of so many slots serves these queues.
+    pub fn serve(&self, queues: &[QueueName], slots: usize) {
+        let mut served = self.0.served.lock().unwrap_or_else(PoisonError::into_inner);
+        served.extend(queues.iter().map(|queue| (queue.clone(), slots)));
+    }
+
+    /// The queues served so far, with the slots of their lanes.
+    #[must_use]
+    pub fn served(&self) -> Vec<(QueueName, usize)> {
+        self.0
+            .served
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// What is paused now; also tells of changes.

@@ -64,7 +64,8 @@ impl Unknowns {
                 again,
             };
         }
-        if classes.len() < CLASSES {
+        let remembered = classes.len() < CLASSES;
+        if remembered {
             classes.insert(
                 class.to_owned(),
                 Class {
@@ -76,7 +77,7 @@ impl Unknowns {
         }
         PutOff {
             delay: FIRST,
-            say: true,
+            say: remembered,
             again: false,
         }
     }
@@ -96,7 +97,14 @@ impl Unknowns {
 pub struct Share {
     known: AtomicU32,
     unknown: AtomicU32,
-    left: Mutex<Vec<Range<Instant>>>,
+    left: Mutex<Left>,
+}
+
+/// When a lane leaves its queues to others.
+#[derive(Debug, Default)]
+struct Left {
+    times: Vec<Range<Instant>>,
+    back_since: Option<Instant>,
 }
 
 impl Share {
@@ -110,18 +118,24 @@ impl Share {
     /// look at due jobs at once and a PHP worker only now and then, so it would never get one.
     pub fn leave(&self, due: Instant) {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() < CLASSES {
-            left.push(due.checked_sub(EARLY).unwrap_or(due)..due + TURN);
+        if left.times.len() < CLASSES {
+            left.times.push(due.checked_sub(EARLY).unwrap_or(due)..due + TURN);
         }
     }
 
-    /// Until when the queue is left to others, if it is.
+    /// Until when the queue is left to others, if it is. After a turn of theirs we have one as long, however
+    /// many classes there are that nobody here runs.
     #[must_use]
     pub fn left_until(&self, now: Instant) -> Option<Instant> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
-        left.retain(|time| time.end > now);
-        let present = left.iter().filter(|time| time.contains(&now));
-        present.map(|time| time.end).max()
+        left.times.retain(|time| time.end > now);
+        if left.back_since.is_some_and(|since| now < since + EARLY + TURN) {
+            return None;
+        }
+        let present = left.times.iter().filter(|time| time.contains(&now));
+        let until = present.map(|time| time.end).max();
+        left.back_since = until.or(left.back_since);
+        until
     }
 
     /// Whether most of the last jobs were unknown; looks afresh every few jobs.

@@ -18,6 +18,15 @@ pub enum CacheValue {
     Other(Bytes),
 }
 
+/// Under which of a key's names a value is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// All of them, so that a framework of any age sees it.
+    All,
+    /// The one that present frameworks use, so that they can remove it again.
+    Present,
+}
+
 /// A cache store in Laravel's format.
 ///
 /// Keys are given without prefix; each verb reads and writes both forms of the prefix (Laravel 8 puts a
@@ -35,7 +44,13 @@ pub trait Cache: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// When the store cannot be asked.
-    async fn put(&self, key: &str, value: &CacheValue, ttl: Option<Duration>) -> Result<(), Error>;
+    async fn put(
+        &self,
+        key: &str,
+        value: &CacheValue,
+        ttl: Option<Duration>,
+        names: Names,
+    ) -> Result<(), Error>;
 
     /// Removes a value.
     ///

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::options::RedisOptions;
 use super::script;
 use crate::store::Error;
-use crate::store::port::{Cache, CacheValue};
+use crate::store::port::{Cache, CacheValue, Names};
 
 /// Laravel's Redis cache store: one database, the Redis prefix, then the cache prefix.
 ///
@@ -65,10 +65,20 @@ impl Cache for RedisCache {
         Ok(values.chunks(2 * self.prefixes.len().max(1)).map(one).collect())
     }
 
-    async fn put(&self, key: &str, value: &CacheValue, ttl: Option<Duration>) -> Result<(), Error> {
+    async fn put(
+        &self,
+        key: &str,
+        value: &CacheValue,
+        ttl: Option<Duration>,
+        names: Names,
+    ) -> Result<(), Error> {
+        let mut written = self.names(key);
+        if names == Names::Present {
+            written.truncate(1);
+        }
         let mut commands = redis::pipe();
         commands.atomic();
-        for name in self.names(key) {
+        for name in written {
             let mut command = redis::cmd("SET");
             command.arg(name);
             write(value, &mut command);

@@ -74,7 +74,11 @@ pub(super) async fn drop_marker(connection: &Connection, keys: &Keys, marker: &s
 
 /// Delays are whole seconds in Laravel's sets; a part of one counts as one.
 pub(super) fn whole_seconds(delay: Duration) -> u64 {
-    delay.as_secs() + u64::from(delay.subsec_nanos() > 0)
+    let seconds = delay
+        .as_secs()
+        .saturating_add(u64::from(delay.subsec_nanos() > 0));
+    // Far beyond any date, and exact in a score.
+    seconds.min(1 << 40)
 }
 
 fn write_delay(delay: Option<Duration>, command: &mut Cmd) {

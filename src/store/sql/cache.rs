@@ -9,7 +9,7 @@ use super::database::Database;
 use super::dialect::Lives;
 use super::queue::whole_seconds;
 use crate::store::Error;
-use crate::store::port::{Cache, CacheValue};
+use crate::store::port::{Cache, CacheValue, Names};
 use crate::wire;
 use crate::wire::cache::Form;
 use crate::wire::php::Value;
@@ -71,12 +71,19 @@ impl Cache for SqlCache {
         Ok(forms.iter().map(value).collect())
     }
 
-    async fn put(&self, key: &str, value: &CacheValue, ttl: Option<Duration>) -> Result<(), Error> {
+    async fn put(
+        &self,
+        key: &str,
+        value: &CacheValue,
+        ttl: Option<Duration>,
+        names: Names,
+    ) -> Result<(), Error> {
         let lives = Self::lives(ttl);
-        self.db
-            .dialect
-            .cache(&self.forms(key), &encode(value), lives)
-            .await
+        let mut forms = self.forms(key);
+        if names == Names::Present {
+            forms.truncate(1);
+        }
+        self.db.dialect.cache(&forms, &encode(value), lives).await
     }
 
     async fn forget(&self, key: &str) -> Result<(), Error> {

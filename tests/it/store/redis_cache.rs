@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::{SharedRedis, shared_redis};
 use worker::store::Kind;
-use worker::store::port::{Cache, CacheValue, Presence, Process};
+use worker::store::port::{Cache, CacheValue, Names, Presence, Process};
 use worker::store::redis::{RedisCache, RedisOptions, RedisPresence};
 
 use super::engine::{redis_options, until};
@@ -65,12 +65,12 @@ fn step_value<'a>(
 async fn signals_are_written_as_laravels() {
     let (_redis, db, cache) = cache();
     cache
-        .put(RESTART, &CacheValue::Int(1_795_375_432), None)
+        .put(RESTART, &CacheValue::Int(1_795_375_432), None, Names::All)
         .await
         .expect("put");
     let hour = Some(Duration::from_secs(3600));
     cache
-        .put("paused", &CacheValue::Bool(true), hour)
+        .put("paused", &CacheValue::Bool(true), hour, Names::All)
         .await
         .expect("put");
     for colon in ["", ":"] {
@@ -87,7 +87,7 @@ async fn signals_are_written_as_laravels() {
         assert_eq!((paused.as_str(), (3590..=3600).contains(&ttl)), ("b:1;", true));
     }
     let other = CacheValue::Other(Bytes::from_static(b"s:1:\"\xff\";"));
-    cache.put("x", &other, None).await.expect("put");
+    cache.put("x", &other, None, Names::All).await.expect("put");
     assert_eq!(cache.get(&["x"]).await.expect("get"), [Some(other)]);
     for key in [RESTART, "paused", "x", "never"] {
         cache.forget(key).await.expect("forget");
@@ -129,7 +129,7 @@ async fn counters_count() {
     let ttl: i64 = db.query(&["TTL", &name]);
     assert!((90..=100).contains(&ttl), "{ttl}");
     cache
-        .put("word", &CacheValue::Bool(true), None)
+        .put("word", &CacheValue::Bool(true), None, Names::All)
         .await
         .expect("put");
     let error = cache.increment("word", day).await.expect_err("not a number");

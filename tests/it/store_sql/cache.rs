@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use harness::SqliteDatabase;
 use worker::store::Kind;
-use worker::store::port::{Cache, CacheValue, Presence, Process};
+use worker::store::port::{Cache, CacheValue, Names, Presence, Process};
 use worker::store::sql::{SqlCache, SqlPresence};
 
 use super::{fixture, recording};
@@ -60,11 +60,11 @@ async fn signals_are_written_as_laravels() {
     let cache = SqlCache::new(&db, &["p_".to_owned()]);
     let restart = CacheValue::Int(1_795_375_433);
     for _ in 0..2 {
-        cache.put(RESTART, &restart, None).await.expect("put");
+        cache.put(RESTART, &restart, None, Names::All).await.expect("put");
     }
     let minute = Some(Duration::from_secs(60));
     cache
-        .put("paused", &CacheValue::Bool(true), minute)
+        .put("paused", &CacheValue::Bool(true), minute, Names::All)
         .await
         .expect("put");
     for key in ["p_illuminate:queue:restart", "p_:illuminate:queue:restart"] {
@@ -104,7 +104,7 @@ async fn counters_count() {
     file.execute("update cache set expiration = unixepoch() - 1");
     assert_eq!(cache.increment("n", day).await.expect("increment"), 1);
     cache
-        .put("word", &CacheValue::Bool(true), None)
+        .put("word", &CacheValue::Bool(true), None, Names::All)
         .await
         .expect("put");
     let error = cache.increment("word", day).await.expect_err("not a number");

@@ -29,8 +29,11 @@ impl Write for Record {
     }
 }
 
-/// Updates the row with this uuid, else inserts one: the column need not be unique. A table without the
-/// column (of the old `database` failer) has the row known by its payload.
+/// Writes the failure in place of what is recorded of this uuid; the column need not be unique. A table
+/// without the column (of the old `database` failer) has the row known by its payload.
+///
+/// The row is a new one with a new number: a `retry` under way means the row that it read, and must neither
+/// remove this failure nor take its own marker for it.
 pub(super) async fn upsert(cx: &mut Context<'_>, record: &FailedRecord) -> Result<(), sqlx::Error> {
     let table = cx.sql.tables.failed_jobs.quoted('"');
     if cx.heads.failures_have_uuid.is_none() {
@@ -42,14 +45,8 @@ pub(super) async fn upsert(cx: &mut Context<'_>, record: &FailedRecord) -> Resul
     } else {
         "payload = ?4 and connection = ?2 and queue = ?3"
     };
-    let update = format!(
-        "update {table} set connection = ?2, queue = ?3, payload = ?4, exception = ?5, failed_at = ?6 \
-         where {known_by}"
-    );
-    let updated = bind(query(update), record).execute(&mut *cx.connection).await?;
-    if updated.rows_affected() > 0 {
-        return Ok(());
-    }
+    let delete = format!("delete from {table} where {known_by}");
+    bind(query(delete), record).execute(&mut *cx.connection).await?;
     let columns = "connection, queue, payload, exception, failed_at";
     let insert = match has_uuid {
         true => format!("insert into {table} (uuid, {columns}) values (?1, ?2, ?3, ?4, ?5, ?6)"),
