@@ -129,7 +129,8 @@ impl Share {
     pub fn left_until(&self, now: Instant) -> Option<Instant> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         left.times.retain(|time| time.end > now);
-        if left.back_since.is_some_and(|since| now < since + EARLY + TURN) {
+        let ours = |since: Instant| (since..since + EARLY + TURN).contains(&now);
+        if left.back_since.is_some_and(ours) {
             return None;
         }
         let present = left.times.iter().filter(|time| time.contains(&now));
@@ -215,5 +216,9 @@ mod tests {
         ] {
             assert_eq!(share.left_until(at(ms)), left, "{ms}");
         }
+        share.leave(at(8000));
+        share.leave(at(12_000));
+        assert_eq!(share.left_until(at(8000)), None, "our turn");
+        assert_eq!(share.left_until(at(11_000)), Some(at(15_500)));
     }
 }

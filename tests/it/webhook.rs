@@ -32,6 +32,18 @@ on_every_site! {
         assert!(site.failed().is_empty());
     }
 
+    /// Followed, the POST would arrive as a GET without its body, and count as delivered.
+    fn a_redirect_is_not_followed(site: &Site) {
+        let elsewhere = HttpStandIn::start([Reply::status(200)]);
+        let server = HttpStandIn::start([Reply::status(302).header("Location", &elsewhere.url("/other"))]);
+        site.push("default", &webhook(&server.url("/hook")));
+        site.command(&["run", "--stop-when-empty"]).success();
+        assert!(elsewhere.requests().is_empty());
+        let failed = site.failed();
+        assert_eq!(failed.len(), 1);
+        assert!(failed[0].reason().contains("answered 302"), "{}", failed[0].reason());
+    }
+
     fn a_service_says_when_to_come_again(site: &Site) {
         let server = HttpStandIn::start([Reply::status(503).header("Retry-After", "40"), Reply::status(200)]);
         site.push("default", &webhook(&server.url("/hook")).with("maxTries", 3).with("backoff", 5));

@@ -162,6 +162,46 @@ fn a_retry_that_died_half_way_does_not_push_twice() {
     assert!(!redis.keys().contains(&marker), "and its marker is dropped");
 }
 
+/// The job of a retry that died half way ran and failed again: that failure is a new one, which the marker
+/// left behind does not mean.
+#[test]
+fn a_marker_left_behind_does_not_swallow_a_newer_failure() {
+    let site = Site::redis();
+    let jobs = fail_on(&site, &["default"]);
+    let redis = site.client().expect("the site has a Redis");
+    let marker = redis.key(&format!(
+        "worker:retry:{}:{}",
+        site.failed()[0].id,
+        jobs[0].uuid()
+    ));
+    assert_eq!(redis.query::<String>(&["SET", &marker, "1"]), "OK");
+    site.push("default", &jobs[0]);
+    site.command(&["run", "--stop-when-empty"]).success();
+    assert_eq!(site.failed().len(), 1, "the same uuid, recorded once");
+    site.command(&["retry", jobs[0].uuid()]).success();
+    assert_eq!(uuids(&site, "default"), sorted([&jobs[0]]));
+    assert!(site.failed().is_empty());
+}
+
+/// A connection that is not configured here is not guessed.
+#[test]
+fn a_failure_of_an_unknown_connection_stays() {
+    let site = Site::redis();
+    let jobs = fail_on(&site, &["default"]);
+    site.database()
+        .execute("update failed_jobs set connection = 'sqs'");
+    let output = site.command(&["retry", jobs[0].uuid()]);
+    assert!(output.success().contains("0 failed jobs are back"));
+    assert!(
+        output
+            .stderr
+            .contains("its connection \"sqs\" is not configured here"),
+        "{}",
+        output.stderr
+    );
+    assert_eq!(site.failed().len(), 1);
+}
+
 /// A failure goes back to the connection it failed on.
 #[test]
 fn the_connection_of_the_failure_counts() {

@@ -54,6 +54,38 @@ on_every_site! {
         assert_eq!((queue.delayed.len(), queue.len()), (1, 1), "what is not due yet does not count");
     }
 
+    /// As Laravel does: a cron line must not pile up processes while a queue is paused.
+    fn stop_when_empty_ends_while_a_queue_is_paused(site: &Site) {
+        site.command(&["pause", "imports"]).success();
+        site.push("imports", &site.sample(0));
+        site.push("default", &site.sample(0));
+        site.command(&["run", "--queue", "imports", "--queue", "default", "--stop-when-empty"]).success();
+        assert_eq!(site.queue("imports").ready.len(), 1);
+        assert_eq!(site.noted("end").len(), 1);
+    }
+
+    /// Queues found in the store count like named ones: for the end, and for pauses.
+    fn every_queue_found_is_worked_off_but_the_paused(site: &Site) {
+        site.command(&["pause", "held"]).success();
+        for queue in ["first", "second", "held"] {
+            site.push_all(queue, &site.sample(0).times(30));
+        }
+        site.command(&["run", "--queue", "*", "--stop-when-empty"]).success();
+        assert_eq!(site.noted("end").len(), 60);
+        assert_eq!(site.queue("held").ready.len(), 30);
+        site.command(&["resume", "held"]).success();
+        site.command(&["run", "--queue", "*", "--stop-when-empty"]).success();
+        assert_eq!(site.noted("end").len(), 90);
+        site.command(&["run", "--queue", "*", "--stop-when-empty"]).success();
+    }
+
+    /// As an unset variable of a start script gives it.
+    fn a_blank_queue_is_no_queue(site: &Site) {
+        site.push("default", &site.sample(0));
+        site.command(&["work", "--queue", "", "--stop-when-empty"]).success();
+        assert_eq!(site.noted("end").len(), 1);
+    }
+
     fn stop_when_empty_for_waits_for_latecomers(site: &Site) {
         let start = Instant::now();
         let mut worker = site.start(&["run", "--queue", "default", "--stop-when-empty-for", "2"]);

@@ -63,8 +63,12 @@ async fn rows_are_laravels() {
     failed.record(&[again, failure("u2", "q")]).await.expect("record");
     let rows = file.failed_jobs();
     assert_eq!(
-        (rows.len(), rows[0].id, rows[0].exception.as_str()),
-        (2, row.id, "other")
+        (rows.len(), rows[0].uuid.as_str(), rows[0].exception.as_str()),
+        (2, "u1", "other")
+    );
+    assert!(
+        rows[0].id > row.id,
+        "a retry under way must not take the new failure for the old one"
     );
 }
 
