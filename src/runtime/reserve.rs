@@ -103,7 +103,7 @@ impl Reserver {
         }
     }
 
-    /// Reserves until the worker stops.
+    /// Reserves until the worker stops, or nobody takes the jobs any more.
     pub async fn run(mut self, jobs: mpsc::Sender<Leased>) {
         let stopping = self.engine.state.stopping().clone();
         let mut retry = FIRST_RETRY;
@@ -111,6 +111,9 @@ impl Reserver {
             let Some((permits, queues, pauses)) = self.free_slots().await else {
                 return;
             };
+            if jobs.is_closed() {
+                return;
+            }
             let asking = self.engine.budget.take(permits.num_permits());
             let Some(asked) = stopping.run_until_cancelled(asking).await else {
                 return;

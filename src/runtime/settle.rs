@@ -77,8 +77,8 @@ impl Settler {
         }
     }
 
-    /// Sends a verdict from where nothing can wait.
-    /// Says whether that was possible; if not, its lease is to lapse.
+    /// Sends a verdict from where nothing can wait; says whether that was possible. If not, its lease is to
+    /// lapse.
     #[must_use]
     pub fn send_now(&self, order: Order) -> bool {
         let sent = self.verdicts.try_send(order).is_ok();
