@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::runtime::dispatch::random_id;
 use crate::store::Error;
-use crate::store::port::{FailedFilter, FailedJobs, FailedRow, NewJob, Queue, Retried, Retry};
+use crate::store::port::{FailedFilter, FailedId, FailedJobs, FailedRow, NewJob, Queue, Retried, Retry};
 use crate::wire::edit;
 
 /// The most rows that one call lists or retries; commands go on until nothing is left.
@@ -52,10 +52,14 @@ impl Retrier {
                 Retried::Gone => Outcome::Gone,
             });
         }
+        let this = FailedFilter::Id(FailedId::Number(row.id));
+        // The row may have been read long ago: another retry may have dealt with it and dropped its marker.
+        if self.failed.list(&this, 1).await?.is_empty() {
+            return Ok(Outcome::Gone);
+        }
         let marker = format!("{}:{}", row.id, row.uuid.as_deref().unwrap_or("-"));
         self.queue.push_once(&marker, &retry.job).await?;
-        let number = crate::store::port::FailedId::Number(row.id);
-        self.failed.forget(&FailedFilter::Id(number)).await?;
+        self.failed.forget(&this).await?;
         self.queue.drop_marker(&marker).await?;
         Ok(Outcome::Pushed)
     }

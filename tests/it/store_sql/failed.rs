@@ -216,3 +216,27 @@ async fn nowhere_and_no_table() {
     let queue = SqlQueue::new(&open_sqlite(&file.path()).await);
     assert!(!queue.records_failures());
 }
+
+/// A page of failures that was read before someone else retried them is not believed: the marker of that
+/// retry is gone by then, the row too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_read_before_another_retry_is_not_pushed_again() {
+    let (jobs, failures) = (SqliteDatabase::temp(), SqliteDatabase::temp());
+    let open =
+        |file: &SqliteDatabase| Database::sqlite(SqliteOptions::new(file.path()), SqlOptions::default());
+    let queue_db = open(&jobs).await.expect("open");
+    worker::store::sql::migrate(&queue_db).await.expect("migrate");
+    let failed = SqlFailed::new(&open(&failures).await.expect("open"));
+    failed.record(&[failure("u1", "einvoice")]).await.expect("record");
+    let row = failed.list(&FailedFilter::All, 1).await.expect("list").remove(0);
+    let retrier = worker::failed::Retrier {
+        failed: std::sync::Arc::new(failed),
+        queue: std::sync::Arc::new(SqlQueue::new(&queue_db)),
+        clock: std::sync::Arc::new(worker::clock::SystemClock),
+    };
+    let first = retrier.retry(&row).await.expect("retry");
+    assert!(matches!(first, worker::failed::Outcome::Pushed), "{first:?}");
+    let second = retrier.retry(&row).await.expect("retry");
+    assert!(matches!(second, worker::failed::Outcome::Gone), "{second:?}");
+    assert_eq!(jobs.jobs().len(), 1);
+}
