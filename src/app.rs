@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod demo;
 pub mod http;
 pub mod lanes;
+pub mod php;
 pub mod presence;
 pub mod report;
 mod words;

@@ -296,6 +296,8 @@ impl Bench {
             drain: Duration::from_secs(10),
             max_time: None,
             memory_mb: None,
+            runners: super::php::Runners::Native,
+            restart_ends: true,
             force: true,
             reporter,
             signals: None,

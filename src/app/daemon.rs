@@ -13,10 +13,15 @@ use tracing::{error, info, warn};
 
 use super::App;
 use super::lanes::LaneFlags;
+use super::php::{self, Runners};
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
 use crate::runner::native::NativeRunner;
+use crate::runner::php::PhpRunner;
+use crate::runner::php::children::Children;
+use crate::runner::php::pool::Pool;
+use crate::runner::router::Router;
 use crate::runtime::attempt;
 use crate::runtime::decide::Outcome;
 use crate::runtime::engine::{Budget, Engine, Options, Troubles};
@@ -52,10 +57,14 @@ pub struct Plan {
     pub drain: Duration,
     /// End after this time.
     pub max_time: Option<Duration>,
-    /// End at this much memory, in megabytes.
+    /// Replace PHP processes at this much memory in megabytes; without any, end at it.
     pub memory_mb: Option<u64>,
     /// Run in maintenance mode too.
     pub force: bool,
+    /// Which runners take jobs.
+    pub runners: Runners,
+    /// Whether a restart ends the process even where it could only replace its PHP processes.
+    pub restart_ends: bool,
     /// Who hears of attempts.
     pub reporter: Arc<dyn Reporter>,
     /// The system's signals, when they are listened to.
@@ -70,6 +79,7 @@ pub struct Daemon {
     engine: Arc<Engine>,
     lanes: Vec<Lane>,
     jobs: Runtime,
+    pool: Option<Arc<Pool>>,
 }
 
 impl Daemon {
@@ -80,7 +90,9 @@ impl Daemon {
     pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
         let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
-        let engine = engine(&app, &plan, state, settler)?;
+        let php = php::pool(&app, plan.runners, plan.memory_mb)?;
+        let pool = php.as_ref().map(|(pool, _)| Arc::clone(pool));
+        let engine = engine(&app, &plan, (state, settler), pool.clone())?;
         let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
         if plan.lanes.wants_all() {
             let found = app
@@ -115,14 +127,19 @@ impl Daemon {
         writing.spawn(vital("the writer of verdicts", state, async move {
             writer.run(orders).await;
         }));
+        let tending = php.map(|(pool, children)| Tending::begin(pool, children, &engine));
         let daemon = Self {
             app,
             plan,
             engine,
             lanes,
             jobs,
+            pool,
         };
         let exit = daemon.work(signals).await;
+        if let Some(tending) = tending {
+            tending.end().await;
+        }
         writing.abort_all();
         daemon.jobs.shutdown_background();
         Ok(exit)
@@ -316,7 +333,7 @@ impl Daemon {
             let watched = state.clone();
             watches.spawn(async move { limits::time(&watched, time).await });
         }
-        if let Some(limit_mb) = self.plan.memory_mb {
+        if let Some(limit_mb) = self.plan.memory_mb.filter(|mb| *mb > 0 && self.pool.is_none()) {
             watches.spawn(async move { limits::memory(&state, limit_mb).await });
         }
         if let Some(address) = self.app.config.http {
@@ -338,12 +355,53 @@ impl Daemon {
         for line in super::words::stores(&self.app.config, &self.app.connection) {
             info!("{line}");
         }
+        if let Some(pool) = &self.pool {
+            let settings = &pool.settings;
+            let (processes, base) = (settings.processes, settings.base.display());
+            info!(
+                processes,
+                "PHP jobs of {base} run in {processes} processes, shared by all lanes"
+            );
+        }
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!("Failed to tell systemd that we are ready: {error}");
         }
+    }
+}
+
+/// What looks after PHP processes, until the last job has ended.
+#[derive(Debug)]
+struct Tending {
+    pool: Arc<Pool>,
+    tasks: JoinSet<()>,
+    others: JoinSet<()>,
+}
+
+impl Tending {
+    fn begin(pool: Arc<Pool>, children: Children, engine: &Engine) -> Self {
+        let (mut tasks, mut others) = (JoinSet::new(), JoinSet::new());
+        others.spawn(async move { children.reap().await });
+        let (watched, troubles) = (Arc::clone(&pool), Arc::clone(&engine.troubles));
+        others.spawn(php::watch(watched, troubles));
+        let (reloaded, mut reloads) = (Arc::clone(&pool), engine.state.reloads());
+        others.spawn(async move {
+            while reloads.changed().await.is_ok() {
+                reloaded.reload();
+            }
+        });
+        let tended = Arc::clone(&pool).tend();
+        tasks.spawn(vital("the care for PHP processes", engine.state.clone(), tended));
+        Self { pool, tasks, others }
+    }
+
+    /// Ends all processes, and waits for their ends.
+    async fn end(mut self) {
+        self.pool.stop();
+        while self.tasks.join_next().await.is_some() {}
+        self.others.abort_all();
     }
 }
 
@@ -366,13 +424,30 @@ async fn watch_limits(holds: Arc<Holds>, engine: Weak<Engine>) {
     holds.watch_limits(finish).await;
 }
 
-fn engine(app: &App, plan: &Plan, state: State, settler: Settler) -> anyhow::Result<Arc<Engine>> {
-    let registry = Arc::new(app.registry()?);
+fn engine(
+    app: &App,
+    plan: &Plan,
+    (state, settler): (State, Settler),
+    pool: Option<Arc<Pool>>,
+) -> anyhow::Result<Arc<Engine>> {
+    if pool.is_some() && !plan.restart_ends {
+        state.allow_reloads();
+    }
+    let native = if plan.runners == Runners::Php {
+        None
+    } else {
+        Some(NativeRunner::new(Arc::new(app.registry()?), app.keys()?))
+    };
+    let lease = plan.options.lease;
+    let runner = Router {
+        native,
+        php: pool.map(|pool| PhpRunner::new(pool, lease)),
+    };
     Ok(Arc::new(Engine {
         options: plan.options.clone(),
         queue: Arc::clone(&app.stores.queue),
         cache: app.stores.cache.clone(),
-        runner: Arc::new(NativeRunner::new(registry, app.keys()?)),
+        runner: Arc::new(runner),
         dispatcher: Arc::new(app.dispatcher()),
         reporter: Arc::clone(&plan.reporter),
         clock: Arc::clone(&app.clock),

@@ -155,6 +155,8 @@ impl Demo {
             drain: Duration::from_secs(10),
             max_time: None,
             memory_mb: None,
+            runners: super::php::Runners::Native,
+            restart_ends: true,
             force: true,
             reporter: Arc::clone(&counter) as Arc<dyn Reporter>,
             signals: Some(Signals::catch()?),
