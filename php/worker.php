@@ -168,9 +168,7 @@ final class Application
     {
         $config = $this->app['config'];
         foreach (self::SETTINGS as $name) {
-            if ($config->has($name)) {
-                $this->settings[$name] = $config->get($name);
-            }
+            $this->settings[$name] = $config->get($name);
         }
         foreach (self::INI as $name) {
             $this->ini[$name] = ini_get($name);
@@ -190,10 +188,10 @@ final class Application
         }
     }
 
-    /** Puts back what a job changed, and returns the names of what it had changed. */
+    /** Puts back what a job changed, and returns the names of what it had changed; throws when it cannot. */
     public function restore(): array
     {
-        $changed = array_merge($this->restorePhp(), $this->restoreSettings(), $this->rollBack());
+        $changed = array_merge($this->rollBack(), $this->restorePhp(), $this->restoreSettings());
         if ($this->app->resolved('auth') && method_exists($this->app['auth'], 'forgetGuards')) {
             $this->app['auth']->forgetGuards();
         }
@@ -378,7 +376,12 @@ final class Loop
                 $this->application->disconnect();
             }
         }
-        $changed = $this->application->restore();
+        try {
+            $changed = $this->application->restore();
+        } catch (Throwable $e) {
+            $changed = ['what cannot be put back: '.$e->getMessage()];
+            $answer['spoilt'] = true;
+        }
         if ($changed !== []) {
             $answer['changed'] = $changed;
         }

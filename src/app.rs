@@ -19,11 +19,13 @@ use crate::wire::{Cipher, Keys};
 pub mod bench;
 pub mod daemon;
 pub mod demo;
+pub mod foreground;
 pub mod http;
 pub mod lanes;
 pub mod php;
 pub mod presence;
 pub mod report;
+pub mod schedule;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.

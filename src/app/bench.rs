@@ -298,6 +298,7 @@ impl Bench {
             memory_mb: None,
             runners: super::php::Runners::Native,
             restart_ends: true,
+            schedule: false,
             force: true,
             reporter,
             signals: None,

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use super::App;
 use super::lanes::LaneFlags;
 use super::php::{self, Runners};
+use super::schedule::Schedule;
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
@@ -25,6 +26,7 @@ use crate::runner::router::Router;
 use crate::runtime::attempt;
 use crate::runtime::decide::Outcome;
 use crate::runtime::engine::{Budget, Engine, Options, Troubles};
+use crate::runtime::history::History;
 use crate::runtime::hold::{Cause, Holds};
 use crate::runtime::lane::Lane;
 use crate::runtime::report::Reporter;
@@ -65,6 +67,8 @@ pub struct Plan {
     pub runners: Runners,
     /// Whether a restart ends the process even where it could only replace its PHP processes.
     pub restart_ends: bool,
+    /// Whether to run the application's scheduler.
+    pub schedule: bool,
     /// Who hears of attempts.
     pub reporter: Arc<dyn Reporter>,
     /// The system's signals, when they are listened to.
@@ -90,8 +94,8 @@ impl Daemon {
     pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
         let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
-        let php = php::pool(&app, plan.runners, plan.memory_mb)?;
-        let pool = php.as_ref().map(|(pool, _)| Arc::clone(pool));
+        let children = Children::new()?;
+        let pool = php::pool(&app, plan.runners, plan.memory_mb, &children)?;
         let engine = engine(&app, &plan, (state, settler), pool.clone())?;
         let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
         if plan.lanes.wants_all() {
@@ -127,7 +131,10 @@ impl Daemon {
         writing.spawn(vital("the writer of verdicts", state, async move {
             writer.run(orders).await;
         }));
-        let tending = php.map(|(pool, children)| Tending::begin(pool, children, &engine));
+        let mut tending = Tending::begin(pool.clone(), &children, &engine);
+        if plan.schedule {
+            tending.schedule(&app, children, &engine, plan.drain)?;
+        }
         let daemon = Self {
             app,
             plan,
@@ -137,9 +144,7 @@ impl Daemon {
             pool,
         };
         let exit = daemon.work(signals).await;
-        if let Some(tending) = tending {
-            tending.end().await;
-        }
+        tending.end().await;
         writing.abort_all();
         daemon.jobs.shutdown_background();
         Ok(exit)
@@ -339,8 +344,8 @@ impl Daemon {
         if let Some(address) = self.app.config.http {
             watches.spawn(super::http::serve(address, Arc::clone(engine)));
         }
-        let (app, beating) = (self.app.clone(), Arc::clone(engine));
-        watches.spawn(async move { super::presence::beat(app, beating).await });
+        let (app, beating, pool) = (self.app.clone(), Arc::clone(engine), self.pool.clone());
+        watches.spawn(async move { super::presence::beat(app, beating, pool).await });
         watches
     }
 
@@ -372,34 +377,58 @@ impl Daemon {
     }
 }
 
-/// What looks after PHP processes, until the last job has ended.
+/// What looks after child processes, until the last job has ended.
 #[derive(Debug)]
 struct Tending {
-    pool: Arc<Pool>,
+    pool: Option<Arc<Pool>>,
     tasks: JoinSet<()>,
     others: JoinSet<()>,
 }
 
 impl Tending {
-    fn begin(pool: Arc<Pool>, children: Children, engine: &Engine) -> Self {
+    fn begin(pool: Option<Arc<Pool>>, children: &Children, engine: &Engine) -> Self {
         let (mut tasks, mut others) = (JoinSet::new(), JoinSet::new());
+        let children = children.clone();
         others.spawn(async move { children.reap().await });
-        let (watched, troubles) = (Arc::clone(&pool), Arc::clone(&engine.troubles));
-        others.spawn(php::watch(watched, troubles));
-        let (reloaded, mut reloads) = (Arc::clone(&pool), engine.state.reloads());
-        others.spawn(async move {
-            while reloads.changed().await.is_ok() {
-                reloaded.reload();
-            }
-        });
-        let tended = Arc::clone(&pool).tend();
-        tasks.spawn(vital("the care for PHP processes", engine.state.clone(), tended));
+        if let Some(pool) = &pool {
+            let (watched, troubles) = (Arc::clone(pool), Arc::clone(&engine.troubles));
+            others.spawn(php::watch(watched, troubles));
+            let (reloaded, mut reloads) = (Arc::clone(pool), engine.state.reloads());
+            others.spawn(async move {
+                while reloads.changed().await.is_ok() {
+                    reloaded.reload();
+                }
+            });
+            let tended = Arc::clone(pool).tend();
+            tasks.spawn(vital("the care for PHP processes", engine.state.clone(), tended));
+        }
         Self { pool, tasks, others }
+    }
+
+    fn schedule(
+        &mut self,
+        app: &App,
+        children: Children,
+        engine: &Engine,
+        drain: Duration,
+    ) -> anyhow::Result<()> {
+        let schedule = Schedule {
+            app: app.clone(),
+            base: php::base(app, "--schedule")?,
+            children,
+            troubles: Arc::clone(&engine.troubles),
+            stopping: engine.state.stopping().clone(),
+            forced: engine.state.forced().clone(),
+        };
+        self.tasks.spawn(schedule.run(drain));
+        Ok(())
     }
 
     /// Ends all processes, and waits for their ends.
     async fn end(mut self) {
-        self.pool.stop();
+        if let Some(pool) = &self.pool {
+            pool.stop();
+        }
         while self.tasks.join_next().await.is_some() {}
         self.others.abort_all();
     }
@@ -447,6 +476,7 @@ fn engine(
         options: plan.options.clone(),
         queue: Arc::clone(&app.stores.queue),
         cache: app.stores.cache.clone(),
+        history: History::new(app.stores.cache.clone()),
         runner: Arc::new(runner),
         dispatcher: Arc::new(app.dispatcher()),
         reporter: Arc::clone(&plan.reporter),

@@ -157,6 +157,7 @@ impl Demo {
             memory_mb: None,
             runners: super::php::Runners::Native,
             restart_ends: true,
+            schedule: false,
             force: true,
             reporter: Arc::clone(&counter) as Arc<dyn Reporter>,
             signals: Some(Signals::catch()?),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::App;
+use crate::exit::{Exit, Failure};
 use crate::runner::php::children::Children;
 use crate::runner::php::output::Sink;
 use crate::runner::php::pool::{Health, Pool};
@@ -20,6 +21,18 @@ pub enum Runners {
     Native,
     /// PHP only.
     Php,
+}
+
+impl Runners {
+    /// What the flags `--php-only` and `--native-only` ask for.
+    #[must_use]
+    pub fn chosen(php_only: bool, native_only: bool) -> Self {
+        match (php_only, native_only) {
+            (true, _) => Self::Php,
+            (_, true) => Self::Native,
+            _ => Self::Both,
+        }
+    }
 }
 
 /// Processes for the application at `base`, as configured.
@@ -44,25 +57,38 @@ pub fn settings(app: &App, base: PathBuf, sink: Sink) -> Settings {
 /// The pool of a worker process, when jobs are to run in PHP and there is an application.
 ///
 /// # Errors
-/// When only PHP is to run jobs and there is no application; when the system gives no thread.
+/// When only PHP is to run jobs and there is no application.
 pub fn pool(
     app: &App,
     runners: Runners,
     memory_mb: Option<u64>,
-) -> anyhow::Result<Option<(Arc<Pool>, Children)>> {
-    let base = match (&app.config.app.base_path, runners) {
-        (_, Runners::Native) => return Ok(None),
-        (Some(base), _) => base.clone(),
-        (None, Runners::Both) => return Ok(None),
-        (None, Runners::Php) => {
-            let what = "--php-only needs an application: set WORKER_LARAVEL_PATH to the directory that holds artisan";
-            return Err(crate::exit::Failure::new(crate::exit::Exit::Config, what).into());
-        }
+    children: &Children,
+) -> anyhow::Result<Option<Arc<Pool>>> {
+    let base = match runners {
+        Runners::Native => return Ok(None),
+        Runners::Php => base(app, "--php-only")?,
+        Runners::Both => match &app.config.app.base_path {
+            Some(base) => base.clone(),
+            None => return Ok(None),
+        },
     };
     let mut settings = settings(app, base, Sink::Log);
     settings.memory_mb = memory_mb.unwrap_or(settings.memory_mb);
-    let children = Children::new()?;
-    Ok(Some((Pool::new(settings, children.clone()), children)))
+    Ok(Some(Pool::new(settings, children.clone())))
+}
+
+/// Where the application is that `flag` needs.
+///
+/// # Errors
+/// When there is none.
+pub fn base(app: &App, flag: &str) -> anyhow::Result<PathBuf> {
+    let missing = || {
+        let what = format!(
+            "{flag} needs an application: set WORKER_LARAVEL_PATH to the directory that holds artisan"
+        );
+        Failure::new(Exit::Config, what)
+    };
+    Ok(app.config.app.base_path.clone().ok_or_else(missing)?)
 }
 
 /// Tells readiness how the pool is, for ever.

@@ -101,6 +101,9 @@ pub(super) struct Args {
     /// Start no PHP; run native jobs only.
     #[arg(long)]
     native_only: bool,
+    /// Run `artisan schedule:run` of the application every minute too, in one process of this host.
+    #[arg(long)]
+    schedule: bool,
     /// What queue:restart and SIGHUP do where there are PHP processes: reload replaces them, exit ends the
     /// worker once its jobs have ended.
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnRestart::Reload)]
@@ -223,11 +226,8 @@ impl Args {
             max_time: seconds(self.max_time),
             memory_mb: self.memory,
             force: self.force,
-            runners: match (self.php_only, self.native_only) {
-                (true, _) => Runners::Php,
-                (_, true) => Runners::Native,
-                _ => Runners::Both,
-            },
+            runners: Runners::chosen(self.php_only, self.native_only),
+            schedule: self.schedule,
             restart_ends: self.on_restart == OnRestart::Exit,
             reporter: self.reporter(common, app),
             signals: None,

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FAILED_LIMIT: Duration = Duration::from_secs(30);
 
 /// The class recorded for a process that ended in the middle of a job.
-const DIED: &str = r"Worker\PhpProcessDied";
+const DIED: &str = r"Worker\PhpProcessDiedException";
 
 /// Runs jobs in the processes of a pool.
 #[derive(Debug, Clone)]
@@ -177,7 +177,9 @@ impl PhpWork {
         };
         match answer {
             Some(Answer::Done(done)) => {
-                taken.give_back();
+                if !done.spoilt {
+                    taken.give_back();
+                }
                 self.decided(done)
             }
             Some(Answer::Died(death)) => self.died(death),
@@ -192,7 +194,7 @@ impl PhpWork {
         if !done.changed.is_empty() {
             debug!(
                 job.uuid = self.call.uuid,
-                "{} had changed what outlives it, put back: {}",
+                "{} had changed what outlives it: {}",
                 self.call.name,
                 done.changed.join(", ")
             );

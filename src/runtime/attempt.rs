@@ -329,7 +329,7 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         Verdict::Delete => Settle::Delete,
         Verdict::Release { delay } => Settle::Release { delay: *delay },
         Verdict::Refund { delay } => Settle::Refund { delay: *delay },
-        Verdict::Fail { exception } => Settle::Fail(Box::new(run.failure(engine, exception))),
+        Verdict::Fail { exception } => Settle::Fail(Box::new(run.failure(engine, exception).await)),
         Verdict::Abandon => {
             engine.holds.release([&*run.hold]);
             return;
@@ -339,6 +339,10 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         Verdict::Fail { exception } => Some(exception),
         _ => error.as_ref(),
     };
+    if let (Verdict::Release { .. }, Some(exception)) = (&verdict, error) {
+        let text = exception.to_string();
+        engine.history.keep(&run.uuid, run.attempt, &text).await;
+    }
     let error = error.map(|exception| (exception.class().to_owned(), exception.message().to_owned()));
     let end = End {
         told: run.told(engine),
@@ -438,13 +442,18 @@ impl Run {
         }
     }
 
-    fn failure(&self, engine: &Engine, exception: &Exception) -> FailedJob {
+    async fn failure(&self, engine: &Engine, exception: &Exception) -> FailedJob {
+        let earlier = if self.attempt > 1 {
+            engine.history.take(&self.uuid).await
+        } else {
+            String::new()
+        };
         FailedJob {
             uuid: self.uuid.clone(),
             connection: engine.options.connection.clone(),
             queue: self.reserved.queue.clone(),
             payload: self.reserved.payload.clone(),
-            exception: exception.to_string(),
+            exception: format!("{exception}{earlier}"),
         }
     }
 

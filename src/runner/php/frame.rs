@@ -17,7 +17,7 @@ const MOST: usize = 32 << 20;
 
 /// Why what arrived is no frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("wrote something else than frames to its socket: {0}")]
+#[error("it wrote something else than frames to its socket: {0}")]
 pub struct NoFrame(String);
 
 /// An exception as PHP tells it.
@@ -29,8 +29,10 @@ pub struct Told {
 }
 
 impl From<Told> for Exception {
+    /// Names of anonymous classes hold a NUL, which PostgreSQL takes in no text.
     fn from(told: Told) -> Self {
-        Self::recorded(told.class, told.message, told.text)
+        let text = |text: String| text.replace('\0', "\\0");
+        Self::recorded(text(told.class), text(told.message), text(told.text))
     }
 }
 
@@ -89,6 +91,9 @@ pub struct Done {
     /// What the job had changed in the process and was put back.
     #[serde(default)]
     pub changed: Vec<String>,
+    /// Whether something could not be put back, so that the process is to run no other job.
+    #[serde(default)]
+    pub spoilt: bool,
 }
 
 /// What becomes of a job that PHP ran.

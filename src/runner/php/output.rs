@@ -49,7 +49,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Job {
     uuid: String,
-    logged: usize,
+    printed: usize,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -80,7 +80,7 @@ impl Output {
     pub fn begin(&self, uuid: &str) {
         let mut job = lock(&self.shared.job);
         uuid.clone_into(&mut job.uuid);
-        job.logged = 0;
+        job.printed = 0;
         drop(job);
         lock(&self.shared.tail).clear();
     }
@@ -137,10 +137,15 @@ impl Shared {
         tail.drain(..over);
     }
 
+    /// Logs what is whole lines by now, until the job has had its share.
     fn log(&self, bytes: &[u8], line: &mut Vec<u8>, is_error: bool) {
+        if !self.count(bytes.len()) {
+            line.clear();
+            return;
+        }
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let room = LINE.saturating_sub(line.len());
-            line.extend(part.iter().take(room));
+            line.extend_from_slice(part.get(..room).unwrap_or(part));
             if part.ends_with(b"\n") {
                 self.say(line, is_error);
                 line.clear();
@@ -148,23 +153,25 @@ impl Shared {
         }
     }
 
-    /// Logs a line, until the job has had its share.
-    fn say(&self, line: &[u8], is_error: bool) {
+    /// Counts what the job prints, and says whether it is still to be logged.
+    fn count(&self, bytes: usize) -> bool {
         let mut job = lock(&self.job);
-        if job.logged > CAP {
-            return;
-        }
-        job.logged += line.len().max(1);
-        let (pid, uuid) = (self.pid, job.uuid.as_str());
-        let stream = if is_error { "stderr" } else { "stdout" };
-        if job.logged > CAP {
+        let before = job.printed;
+        job.printed = before.saturating_add(bytes);
+        if before <= CAP && job.printed > CAP {
             warn!(
-                pid,
-                job.uuid = uuid,
+                pid = self.pid,
+                job.uuid = job.uuid,
                 "A PHP job prints more than {CAP} bytes; the rest is not logged"
             );
-            return;
         }
+        job.printed <= CAP
+    }
+
+    fn say(&self, line: &[u8], is_error: bool) {
+        let job = lock(&self.job);
+        let (pid, uuid) = (self.pid, job.uuid.as_str());
+        let stream = if is_error { "stderr" } else { "stdout" };
         let text = String::from_utf8_lossy(line);
         debug!(pid, job.uuid = uuid, stream, "PHP: {}", text.trim_end());
     }

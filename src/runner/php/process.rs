@@ -143,6 +143,8 @@ impl Process {
     pub async fn ask(&mut self, frame: Bytes, uuid: &str) {
         self.run += 1;
         self.jobs += 1;
+        self.line.given_up = None;
+        self.line.fatal = None;
         self.line.output.begin(uuid);
         // A process that is gone or takes nothing shows when its answer is waited for.
         if let Err(error) = self.line.stream.write_all(&frame).await {
