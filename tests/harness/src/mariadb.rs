@@ -78,7 +78,11 @@ impl Kind for Mariadb {
 /// The server's program; Debian keeps it where not everyone's path leads.
 fn program() -> &'static str {
     let debian = "/usr/sbin/mariadbd";
-    if Path::new(debian).exists() { debian } else { "mariadbd" }
+    if Path::new(debian).exists() {
+        debian
+    } else {
+        "mariadbd"
+    }
 }
 
 /// Whether servers would run as root, which they want to be told.
