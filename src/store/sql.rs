@@ -19,7 +19,7 @@ mod receipt;
 pub use cache::SqlCache;
 pub use database::Database;
 pub use failed::{NullFailed, SqlFailed};
-pub use migrate::{Made, Step, migrate};
+pub use migrate::{Announce, Made, Step, announce, index, migrate};
 pub use names::{TableName, Tables};
 pub use options::{SqlOptions, SqliteOptions};
 pub use presence::SqlPresence;
