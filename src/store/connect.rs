@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::port::{Cache, FailedJobs, Presence, Queue};
 use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
 use super::sql::{
-    Database, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue, SqliteOptions, TableName,
-    Tables,
+    Database, MysqlOptions, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
+    SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -130,6 +130,33 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
     }
 }
 
+/// How to reach a database when it is on a MySQL or MariaDB server.
+#[must_use]
+pub fn mysql_options(database: &config::Database) -> Option<MysqlOptions> {
+    let config::Database::Mysql {
+        host,
+        port,
+        socket,
+        database,
+        username,
+        password,
+        tls,
+        ..
+    } = database
+    else {
+        return None;
+    };
+    Some(MysqlOptions {
+        host: host.clone(),
+        port: *port,
+        socket: socket.clone(),
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        tls: tls.clone(),
+    })
+}
+
 /// Opens each database once, however many stores live in it.
 struct Opener<'a> {
     config: &'a Config,
@@ -160,6 +187,7 @@ impl<'a> Opener<'a> {
             tables.cache_locks = TableName::new(lock_table)?;
         }
         options.tables = tables;
+        options.sleep = config.worker.sleep;
         options.timezone = TimeZone::get(&config.app.timezone).unwrap_or(TimeZone::UTC);
         Ok(Self {
             config,
@@ -189,6 +217,11 @@ impl<'a> Opener<'a> {
         if let Some((_, opened)) = self.opened.iter().find(|(known, _)| known == database) {
             return Ok(opened.clone());
         }
+        if let Some(mysql) = mysql_options(database) {
+            let opened = Database::mysql(&mysql, self.options.clone());
+            self.opened.push((database.clone(), opened.clone()));
+            return Ok(opened);
+        }
         let opened = match database {
             config::Database::Sqlite { path: Some(path) } => {
                 let mut sqlite = SqliteOptions::new(path);
@@ -198,10 +231,7 @@ impl<'a> Opener<'a> {
             config::Database::Sqlite { path: None } => {
                 return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
             }
-            config::Database::Mysql { .. } => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
-            }
-            config::Database::Postgres { .. } => {
+            config::Database::Mysql { .. } | config::Database::Postgres { .. } => {
                 return Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into());
             }
         };

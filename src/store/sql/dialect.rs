@@ -8,12 +8,14 @@
 //! A new engine is one file here that implements [`Dialect`], its folder of migrations, and one
 //! constructor on [`Database`](super::Database).
 
+mod mysql;
 mod sqlite;
 
 use std::fmt;
 
 use bytes::Bytes;
 
+pub(super) use mysql::Mysql;
 pub(super) use sqlite::Sqlite;
 
 use super::migrate::{Announce, Migration};

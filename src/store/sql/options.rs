@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::names::Tables;
 use crate::clock::{Clock, SystemClock};
+use crate::config::{MysqlTls, Secret};
 
 /// What holds for every engine.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ pub struct SqlOptions {
     pub timezone: TimeZone,
     /// Where `failed_at` takes the time from.
     pub clock: Arc<dyn Clock>,
+    /// The longest wait between two looks at an idle table whose engine cannot wake us (`WORKER_SLEEP`).
+    /// Default 3 s.
+    pub sleep: Duration,
 }
 
 impl Default for SqlOptions {
@@ -30,8 +34,28 @@ impl Default for SqlOptions {
             retry_after: Duration::from_secs(90),
             timezone: TimeZone::UTC,
             clock: Arc::new(SystemClock),
+            sleep: Duration::from_secs(3),
         }
     }
+}
+
+/// How a database on a MySQL or MariaDB server is reached.
+#[derive(Debug, Clone)]
+pub struct MysqlOptions {
+    /// Name or IP address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// A Unix socket, which then replaces host and port.
+    pub socket: Option<PathBuf>,
+    /// Name of the database.
+    pub database: String,
+    /// User.
+    pub username: String,
+    /// Password; none and empty are the same to the server.
+    pub password: Option<Secret>,
+    /// How far the connection is encrypted and checked.
+    pub tls: MysqlTls,
 }
 
 /// How an SQLite file is opened.

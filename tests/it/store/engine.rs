@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use worker::config::{MysqlTls, Secret};
 use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
-use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
+use worker::store::sql::{Database, MysqlOptions, SqlOptions, SqlQueue, SqliteOptions};
 
 /// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
 /// function that makes its [`Store`].
@@ -18,6 +19,7 @@ macro_rules! on_every_engine {
         $($(#[$doc])* async fn $name($store: &Store) $body)*
 
         crate::store::engine::engine_tests!(redis { $($name)* });
+        crate::store::engine::engine_tests!(mysql { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
     };
 }
@@ -72,6 +74,37 @@ pub(crate) fn sqlite() -> Store {
         open: Box::new(move || Arc::new(SqlQueue::new(&now(open_sqlite(&path))))),
         _keep: Box::new(file),
     }
+}
+
+/// A store in a database of its own on a MariaDB server that all tests share.
+pub(crate) fn mysql() -> Store {
+    let database = harness::MariadbDatabase::temp();
+    let options = mysql_options(&database);
+    let db = open_mysql(&options);
+    now(async { worker::store::sql::migrate(&db).await.expect("migrate") });
+    Store {
+        open: Box::new(move || Arc::new(SqlQueue::new(&open_mysql(&options)))),
+        _keep: Box::new(database),
+    }
+}
+
+/// How the driver reaches a test's database.
+pub(crate) fn mysql_options(database: &harness::MariadbDatabase) -> MysqlOptions {
+    let (username, password) = database.login();
+    MysqlOptions {
+        host: database.host().to_owned(),
+        port: database.port(),
+        socket: None,
+        database: database.name().to_owned(),
+        username: username.to_owned(),
+        password: Some(Secret::new(password)),
+        tls: MysqlTls::Preferred,
+    }
+}
+
+/// Opens a database on a MySQL or MariaDB server.
+pub(crate) fn open_mysql(options: &MysqlOptions) -> Database {
+    Database::mysql(options, SqlOptions::default())
 }
 
 /// Opens an application's SQLite file.
