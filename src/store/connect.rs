@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::port::{Cache, FailedJobs, Presence, Queue};
 use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
 use super::sql::{
-    Database, MysqlOptions, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
-    SqliteOptions, TableName, Tables,
+    Database, MysqlOptions, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence,
+    SqlQueue, SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -130,9 +130,9 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
     }
 }
 
-/// How to reach a database when it is on a MySQL or MariaDB server.
+/// How to reach a database of the application that is MySQL or MariaDB; `None` for another one.
 #[must_use]
-pub fn mysql_options(database: &config::Database) -> Option<MysqlOptions> {
+pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
     let config::Database::Mysql {
         host,
         port,
@@ -141,7 +141,7 @@ pub fn mysql_options(database: &config::Database) -> Option<MysqlOptions> {
         username,
         password,
         tls,
-        ..
+        flavour: _,
     } = database
     else {
         return None;
@@ -154,6 +154,32 @@ pub fn mysql_options(database: &config::Database) -> Option<MysqlOptions> {
         username: username.clone(),
         password: password.clone(),
         tls: tls.clone(),
+    })
+}
+
+/// How to reach a database of the application that is PostgreSQL; `None` for another one.
+#[must_use]
+pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
+    let config::Database::Postgres {
+        host,
+        port,
+        database,
+        username,
+        password,
+        sslmode,
+        search_path,
+    } = database
+    else {
+        return None;
+    };
+    Some(PostgresOptions {
+        host: host.clone(),
+        port: *port,
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        sslmode: *sslmode,
+        search_path: search_path.clone(),
     })
 }
 
@@ -217,22 +243,18 @@ impl<'a> Opener<'a> {
         if let Some((_, opened)) = self.opened.iter().find(|(known, _)| known == database) {
             return Ok(opened.clone());
         }
-        if let Some(mysql) = mysql_options(database) {
-            let opened = Database::mysql(&mysql, self.options.clone());
-            self.opened.push((database.clone(), opened.clone()));
-            return Ok(opened);
-        }
-        let opened = match database {
-            config::Database::Sqlite { path: Some(path) } => {
+        let options = self.options.clone();
+        let opened = match (database, mysql(database), postgres(database)) {
+            (_, Some(mysql), _) => Database::mysql(&mysql, options),
+            (_, _, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, ..) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
-                Database::sqlite(sqlite, self.options.clone()).await?
+                Database::sqlite(sqlite, options).await?
             }
-            config::Database::Sqlite { path: None } => {
-                return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
-            }
-            config::Database::Mysql { .. } | config::Database::Postgres { .. } => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into());
+            (_, None, None) => {
+                let what = "is :memory:, which no other process can see";
+                return Err(Problem::new("DB_DATABASE", what, "a file").into());
             }
         };
         self.opened.push((database.clone(), opened.clone()));
@@ -286,10 +308,6 @@ impl<'a> Opener<'a> {
             CacheStore::Unreadable { .. } => Ok(None),
         }
     }
-}
-
-fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite")
 }
 
 impl OpenError {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::dialect::{Dialect, Mysql, Sqlite};
-use super::options::{MysqlOptions, SqlOptions, SqliteOptions};
+use super::dialect::{Dialect, Mysql, Postgres, Sqlite};
+use super::options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 use crate::store::Error;
 
 /// An open database. Cheap to clone; the clones share connections, the writer and the watcher.
@@ -32,6 +32,17 @@ impl Database {
         let options = Arc::new(options);
         Self {
             dialect: Arc::new(Mysql::open(mysql, &options)),
+            options,
+        }
+    }
+
+    /// A PostgreSQL database. Connections are made when they are first needed, and made anew when they break;
+    /// whether the server can be reached is seen with the first verb.
+    #[must_use]
+    pub fn postgres(postgres: &PostgresOptions, options: SqlOptions) -> Self {
+        let options = Arc::new(options);
+        Self {
+            dialect: Arc::new(Postgres::new(postgres, &options)),
             options,
         }
     }

@@ -9,6 +9,7 @@
 //! constructor on [`Database`](super::Database).
 
 mod mysql;
+mod postgres;
 mod sqlite;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use std::fmt;
 use bytes::Bytes;
 
 pub(super) use mysql::Mysql;
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
 use super::migrate::{Announce, Migration};

@@ -327,4 +327,4 @@ impl Drop for MariadbDatabase {
     }
 }
 
-test_database!(MariadbDatabase, "unix_timestamp()");
+test_database!(MariadbDatabase, "mariadb", '`', "unix_timestamp()");

@@ -339,4 +339,9 @@ impl Drop for PostgresDatabase {
     }
 }
 
-test_database!(PostgresDatabase, "extract(epoch from now())::bigint");
+test_database!(
+    PostgresDatabase,
+    "pgsql",
+    '"',
+    "extract(epoch from now())::bigint"
+);

@@ -29,6 +29,12 @@ pub trait TestDatabase: fmt::Debug + Send + Sync {
     /// The engine's expression for the present time in whole seconds.
     fn now(&self) -> &'static str;
 
+    /// What recordings of the engine are named after: `sqlite`, `mariadb` or `pgsql`.
+    fn kind(&self) -> &'static str;
+
+    /// A name between the engine's quotation marks.
+    fn quoted(&self, name: &str) -> String;
+
     /// The same with the queue in this database too: connection `database`.
     fn env(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![("QUEUE_CONNECTION", "database".to_owned())];
@@ -148,7 +154,7 @@ macro_rules! looks {
 
 /// Implements [`TestDatabase`] by the inherent functions that `looks!` made.
 macro_rules! test_database {
-    ($name:ty, $now:literal) => {
+    ($name:ty, $kind:literal, $mark:literal, $now:literal) => {
         impl $crate::sql::TestDatabase for $name {
             fn database_env(&self) -> Vec<(&'static str, String)> {
                 <$name>::database_env(self)
@@ -176,6 +182,14 @@ macro_rules! test_database {
 
             fn now(&self) -> &'static str {
                 $now
+            }
+
+            fn kind(&self) -> &'static str {
+                $kind
+            }
+
+            fn quoted(&self, name: &str) -> String {
+                format!("{0}{name}{0}", $mark)
             }
         }
     };

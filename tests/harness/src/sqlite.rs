@@ -71,4 +71,4 @@ impl SqliteDatabase {
     );
 }
 
-test_database!(SqliteDatabase, "unixepoch()");
+test_database!(SqliteDatabase, "sqlite", '"', "unixepoch()");

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use worker::config::{MysqlTls, Secret};
+use worker::config::{MysqlTls, Secret, SslMode};
 use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
-use worker::store::sql::{Database, MysqlOptions, SqlOptions, SqlQueue, SqliteOptions};
+use worker::store::sql::{Database, MysqlOptions, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
 
 /// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
 /// function that makes its [`Store`].
@@ -21,6 +21,7 @@ macro_rules! on_every_engine {
         crate::store::engine::engine_tests!(redis { $($name)* });
         crate::store::engine::engine_tests!(mysql { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
+        crate::store::engine::engine_tests!(postgres { $($name)* });
     };
 }
 
@@ -76,19 +77,31 @@ pub(crate) fn sqlite() -> Store {
     }
 }
 
-/// A store in a database of its own on a MariaDB server that all tests share.
+/// A store in a MariaDB database with Laravel's tables and ours.
 pub(crate) fn mysql() -> Store {
-    let database = harness::MariadbDatabase::temp();
+    let database = Arc::new(harness::MariadbDatabase::temp());
     let options = mysql_options(&database);
-    let db = open_mysql(&options);
-    now(async { worker::store::sql::migrate(&db).await.expect("migrate") });
+    let open = move || Database::mysql(&options, SqlOptions::default());
+    now(worker::store::sql::migrate(&open())).expect("migrate");
     Store {
-        open: Box::new(move || Arc::new(SqlQueue::new(&open_mysql(&options)))),
+        open: Box::new(move || Arc::new(SqlQueue::new(&open()))),
         _keep: Box::new(database),
     }
 }
 
-/// How the driver reaches a test's database.
+/// A store in a PostgreSQL database with Laravel's tables and ours.
+pub(crate) fn postgres() -> Store {
+    let database = Arc::new(harness::PostgresDatabase::temp());
+    let options = postgres_options(&database);
+    let open = move || Database::postgres(&options, SqlOptions::default());
+    now(worker::store::sql::migrate(&open())).expect("migrate");
+    Store {
+        open: Box::new(move || Arc::new(SqlQueue::new(&open()))),
+        _keep: Box::new(database),
+    }
+}
+
+/// How the driver reaches a test's MariaDB database.
 pub(crate) fn mysql_options(database: &harness::MariadbDatabase) -> MysqlOptions {
     let (username, password) = database.login();
     MysqlOptions {
@@ -102,9 +115,18 @@ pub(crate) fn mysql_options(database: &harness::MariadbDatabase) -> MysqlOptions
     }
 }
 
-/// Opens a database on a MySQL or MariaDB server.
-pub(crate) fn open_mysql(options: &MysqlOptions) -> Database {
-    Database::mysql(options, SqlOptions::default())
+/// How the driver reaches a test's PostgreSQL database.
+pub(crate) fn postgres_options(database: &harness::PostgresDatabase) -> PostgresOptions {
+    let (username, password) = database.login();
+    PostgresOptions {
+        host: database.host().to_owned(),
+        port: database.port(),
+        database: database.name().to_owned(),
+        username: username.to_owned(),
+        password: Some(Secret::new(password)),
+        sslmode: SslMode::Prefer,
+        search_path: "public".to_owned(),
+    }
 }
 
 /// Opens an application's SQLite file.

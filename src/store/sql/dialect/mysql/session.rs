@@ -8,7 +8,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 use super::error::Failure;
 use super::version::skips_locked;
 use crate::config::MysqlTls;
-use crate::store::sql::options::MysqlOptions;
 
 /// How long a server may take to give a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -21,40 +20,6 @@ pub(super) struct Session {
     connection: MySqlConnection,
     skips_locked: bool,
     most_attempts: i64,
-}
-
-impl MysqlOptions {
-    /// What the driver connects with: `utf8mb4`, the server's own time zone, and no statement in any log.
-    #[must_use]
-    pub fn connect_options(&self) -> MySqlConnectOptions {
-        let mode = match &self.tls {
-            MysqlTls::Disabled => MySqlSslMode::Disabled,
-            MysqlTls::Preferred => MySqlSslMode::Preferred,
-            MysqlTls::Required => MySqlSslMode::Required,
-            MysqlTls::VerifyCa(_) => MySqlSslMode::VerifyCa,
-            MysqlTls::VerifyIdentity(_) => MySqlSslMode::VerifyIdentity,
-        };
-        let mut connect = MySqlConnectOptions::new()
-            .host(&self.host)
-            .port(self.port)
-            .username(&self.username)
-            .database(&self.database)
-            .ssl_mode(mode)
-            .pipes_as_concat(false)
-            .no_engine_substitution(false)
-            .timezone(None)
-            .disable_statement_logging();
-        if let Some(password) = &self.password {
-            connect = connect.password(password.expose());
-        }
-        if let MysqlTls::VerifyCa(Some(authority)) | MysqlTls::VerifyIdentity(Some(authority)) = &self.tls {
-            connect = connect.ssl_ca(authority);
-        }
-        if let Some(socket) = &self.socket {
-            connect = connect.socket(socket);
-        }
-        connect
-    }
 }
 
 impl Session {
