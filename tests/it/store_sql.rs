@@ -5,6 +5,7 @@ mod claim;
 mod failed;
 mod leases;
 mod migrate;
+mod mysql;
 mod neighbours;
 pub(crate) mod table;
 
