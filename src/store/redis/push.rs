@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::keys::Keys;
 use super::script;
-use crate::store::port::{NewJob, OnceJob, QueueName};
+use crate::store::port::{NewJob, OnceJob};
 
 /// Markers that one call forgets.
 const MARKERS: usize = 1000;
@@ -24,7 +24,12 @@ pub(super) async fn push(connection: &Connection, keys: &Keys, jobs: &[NewJob]) 
         let (queues, indexes) = queues_of(part.iter().map(|job| &job.queue));
         let fill = |command: &mut Cmd| {
             command.arg(queues.len() * 3);
-            write_queues(keys, &queues, command);
+            for queue in &queues {
+                command
+                    .arg(keys.list(queue))
+                    .arg(keys.delayed(queue))
+                    .arg(keys.notify(queue));
+            }
             for (job, index) in part.iter().zip(&indexes) {
                 write_job(job, *index, command);
             }
@@ -50,8 +55,10 @@ pub(super) async fn push_once(
         let part = jobs.get(range).unwrap_or_default();
         let (queues, indexes) = queues_of(part.iter().map(|once| &once.job.queue));
         let fill = |command: &mut Cmd| {
-            command.arg(queues.len() * 3 + part.len());
-            write_queues(keys, &queues, command);
+            command.arg(queues.len() * 4 + part.len());
+            for queue in &queues {
+                keys.write_all(queue, command);
+            }
             for once in part {
                 command.arg(keys.own(&once.marker));
             }
@@ -85,15 +92,6 @@ pub(super) async fn drop_markers(
         connection.send::<()>(&command).await?;
     }
     Ok(())
-}
-
-fn write_queues(keys: &Keys, queues: &[&QueueName], command: &mut Cmd) {
-    for queue in queues {
-        command
-            .arg(keys.list(queue))
-            .arg(keys.delayed(queue))
-            .arg(keys.notify(queue));
-    }
 }
 
 fn write_job(job: &NewJob, queue: usize, command: &mut Cmd) {

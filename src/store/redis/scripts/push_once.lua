@@ -1,6 +1,6 @@
 -- Puts each job on its queue unless its marker says that this was done before.
 --
--- KEYS     three per queue: list, :delayed, :notify; then one marker per job
+-- KEYS     four per queue: list, :delayed, :reserved, :notify; then one marker per job
 -- ARGV[1]  seconds for which a marker is kept
 -- ARGV[2]  how many queues
 -- ARGV     then three per job: the queue's index from 0, seconds until it is available (empty: at once), text
@@ -9,27 +9,30 @@
 -- A marker is written last: an error before it leaves no marker without a job.
 
 local ttl, queues = ARGV[1], tonumber(ARGV[2])
-for k = 1, 3 * queues, 3 do
+for k = 1, 4 * queues, 4 do
   redis.call('LLEN', KEYS[k])
   redis.call('ZCARD', KEYS[k + 1])
-  redis.call('LLEN', KEYS[k + 2])
+  redis.call('ZCARD', KEYS[k + 2])
+  redis.call('LLEN', KEYS[k + 3])
+end
+
+-- A set holds a text only once: the twin of a delayed job waits among the reserved ones and lapses when it is
+-- due, and a third one does not wait.
+local function waits(k, at, text)
+  return redis.call('ZADD', KEYS[k + 1], 'NX', at, text) == 1 or redis.call('ZADD', KEYS[k + 2], 'NX', at, text) == 1
 end
 
 local now = tonumber(redis.call('TIME')[1])
 local pushed = {}
-for n = 1, #KEYS - 3 * queues do
-  local k, delay, text = 3 * ARGV[3 * n] + 1, ARGV[3 * n + 1], ARGV[3 * n + 2]
-  local marker = KEYS[3 * queues + n]
+for n = 1, #KEYS - 4 * queues do
+  local k, delay, text = 4 * ARGV[3 * n] + 1, ARGV[3 * n + 1], ARGV[3 * n + 2]
+  local marker = KEYS[4 * queues + n]
   if redis.call('EXISTS', marker) == 1 then
     pushed[n] = '0'
   else
-    if delay == '' then
+    if delay == '' or not waits(k, now + delay, text) then
       redis.call('RPUSH', KEYS[k], text)
-      redis.call('RPUSH', KEYS[k + 2], '1')
-    elseif redis.call('ZADD', KEYS[k + 1], 'NX', now + delay, text) == 0 then
-      -- A set holds a text only once: the twin of a delayed job is available at once.
-      redis.call('RPUSH', KEYS[k], text)
-      redis.call('RPUSH', KEYS[k + 2], '1')
+      redis.call('RPUSH', KEYS[k + 3], '1')
     end
     redis.call('SET', marker, '1', 'EX', ttl)
     pushed[n] = '1'
