@@ -1,6 +1,6 @@
 //! Triggers by which the table of jobs tells waiting workers of rows that came or became free.
 //!
-//! The channel is `worker_jobs_` and the table's object id, the message a queue's name, or nothing for any.
+//! The channel is `worker_ready_` and the table's object id, the message a queue's name, or nothing for any.
 //! One function serves all tables of its schema.
 
 use sqlx::Row;

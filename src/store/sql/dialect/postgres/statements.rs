@@ -70,7 +70,7 @@ const LATEST: &str = "2147483647";
 pub(super) const ANNOUNCER: &str = "worker_notify_inserted";
 
 /// What the name of the channel begins with; the table's object id follows.
-pub(super) const CHANNEL: &str = "worker_jobs_";
+pub(super) const CHANNEL: &str = "worker_ready_";
 
 impl Statements {
     pub(super) fn new(options: &SqlOptions) -> Self {
