@@ -13,7 +13,7 @@ use crate::store::engine::{
 };
 
 /// A store of the other kind: Redis beside a table, SQLite beside Redis.
-async fn other(queue: &dyn Queue) -> Store {
+fn other(queue: &dyn Queue) -> Store {
     if queue.carries_attempts() {
         engine::sqlite()
     } else {
@@ -55,7 +55,7 @@ on_every_engine! {
         let tried = take_one(&*from, "mail").await;
         let release = Settle::Release { delay: Duration::from_secs(200) };
         assert_eq!(settle(&*from, &tried, release).await, Held::Yes);
-        let beside = other(&*from).await;
+        let beside = other(&*from);
         let to = beside.open();
         let expected = Tally { moved: 1099, moved_delayed: 3, ..Tally::default() };
         assert_eq!(moved(&from, &to).await, expected);
@@ -83,7 +83,7 @@ on_every_engine! {
     async fn a_move_that_ended_half_way_is_completed(store: &Store) {
         let from = store.with("mail", &["a", "b", "c", "d", "e", "f"]).await;
         from.push(&[later(&*from, "soon", 300), later(&*from, "late", 86_400)]).await.expect("push");
-        let beside = other(&*from).await;
+        let beside = other(&*from);
         let to = beside.open();
         let mail = QueueName::new("mail");
         // One that died after it had pushed some of what it had set aside.
@@ -111,7 +111,7 @@ on_every_engine! {
         let from = store.open();
         let jobs: Vec<NewJob> = names.iter().map(|uuid| job(&*from, "mail", uuid)).collect();
         from.push(&jobs).await.expect("push");
-        let beside = other(&*from).await;
+        let beside = other(&*from);
         let to = beside.open();
         let mover = Mover { from: Arc::clone(&from), to: Arc::clone(&to) };
         let mut stop = |_: &Tally| ControlFlow::Break(());

@@ -48,10 +48,9 @@ fn soon(seconds: i64) -> i64 {
 /// The counts of one queue in what `--json` prints.
 fn tally(output: &Output, queue: &str) -> Value {
     let json: Value = serde_json::from_str(&output.stdout).expect("JSON");
-    let rows = json["queues"].as_array().expect("queues").iter();
-    rows.filter(|row| row["queue"] == queue)
+    let mut rows = json["queues"].as_array().expect("queues").iter();
+    rows.find(|row| row["queue"] == queue)
         .cloned()
-        .next()
         .unwrap_or_default()
 }
 
