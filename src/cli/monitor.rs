@@ -109,7 +109,7 @@ impl Args {
                     depth: depths
                         .as_ref()
                         .map(|depths| depths[nth].clone())
-                        .map_err(|error| format!("{error:#}")),
+                        .map_err(one_line),
                 });
             }
         }
@@ -126,6 +126,12 @@ async fn depths(session: &Session, connection: &str, queues: &[QueueName]) -> an
         .map_err(|error| crate::app::unreachable(&error))?;
     anyhow::ensure!(depths.len() == queues.len(), "the store told of other queues");
     Ok(depths)
+}
+
+/// What is wrong with a connection, in one line.
+fn one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// All jobs of a queue, as Laravel counts them.
