@@ -1,10 +1,22 @@
-//! How the process writes its log: for people on a terminal, JSON lines elsewhere.
+//! How the process writes its log: for people on a terminal, JSON lines elsewhere; and never a flood.
+
+mod flood;
 
 use std::io::IsTerminal;
+use std::sync::LazyLock;
+use std::time::Instant;
 
-use tracing_subscriber::EnvFilter;
+use tracing::warn;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
+
+use flood::Flood;
+
+/// What keeps faults from flooding the log of this process.
+static FLOOD: LazyLock<Flood> = LazyLock::new(Flood::default);
 
 /// The form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,28 +33,35 @@ pub enum Format {
 /// cannot be read counts as `info`. A second start changes nothing.
 pub fn start(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter.and(&*FLOOD);
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_timer(SystemTime);
     let human = match format {
         Format::Auto => terminal,
         Format::Human => true,
         Format::Json => false,
     };
-    let started = if human {
-        builder.with_ansi(terminal).with_target(false).finish().try_init()
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_timer(SystemTime);
+    let lines = if human {
+        let lines = lines.with_ansi(terminal).with_target(false);
+        lines.with_filter(filter).boxed()
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .finish()
-            .try_init()
+        let lines = lines.json().flatten_event(true);
+        let lines = lines.with_current_span(true).with_span_list(false);
+        lines.with_filter(filter).boxed()
     };
-    if started.is_err() {
+    if tracing_subscriber::registry().with(lines).try_init().is_err() {
         tracing::debug!("The log was started before");
+    }
+}
+
+/// Says how many lines were left out for being too many, when some were; to be called every few seconds.
+pub fn tell_left_out() {
+    for (count, line) in FLOOD.left_out(Instant::now()) {
+        warn!(
+            left_out = count,
+            "{count} more lines like this one were left out: {line}"
+        );
     }
 }
