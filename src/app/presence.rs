@@ -35,6 +35,7 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
         running: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
+    let pulse = engine.pulse.beat("the word about this process");
     loop {
         engine.state.word().clone_into(&mut process.state);
         let served = engine.state.served().into_iter();
@@ -46,12 +47,13 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
             .as_ref()
             .is_none_or(|(last, at)| *last != process || at.elapsed() >= BEAT);
         if news {
-            match app.stores.presence.beat(&process, HOLDS_FOR).await {
+            // Asked at least every ten seconds, so a store that does not answer shows on an idle worker too.
+            match pulse.asking(app.stores.presence.beat(&process, HOLDS_FOR)).await {
                 Ok(()) => said = Some((process.clone(), Instant::now())),
                 Err(error) => debug!("This process could not make itself known: {error}"),
             }
         }
-        tokio::time::sleep(LOOK).await;
+        pulse.during(tokio::time::sleep(LOOK)).await;
     }
 }
 

@@ -58,7 +58,8 @@ on_every_site! {
         worker.signal(Signal::Term);
         wait_until(DEADLINE, || get(&address, "/readyz").0 == 503);
         let (_, body) = get(&address, "/readyz");
-        assert_eq!((&body["state"], &body["reasons"]), (&json!("draining"), &json!(["state: draining"])));
+        let reasons = json!(["state: draining because of a signal, 1 jobs in hand"]);
+        assert_eq!((&body["state"], &body["reasons"]), (&json!("draining"), &reasons));
         assert_eq!(get(&address, "/livez").0, 200);
     }
 
@@ -84,7 +85,7 @@ fn a_store_that_went_away_is_a_reason() {
     site.server().kill();
     wait_until(DEADLINE, || get(&address, "/readyz").0 == 503);
     let (_, body) = get(&address, "/readyz");
-    assert!(body["reasons"][0].to_string().contains("reserving on "), "{body}");
+    assert!(body["reasons"][0].to_string().contains("store: "), "{body}");
     assert_eq!(get(&address, "/livez").0, 200, "the process itself is well");
     site.server().restart();
     wait_until(DEADLINE, || get(&address, "/readyz").0 == 200);
