@@ -7,11 +7,10 @@ use std::sync::LazyLock;
 use std::time::Instant;
 
 use tracing::warn;
-use tracing_subscriber::filter::FilterExt;
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use flood::Flood;
 
@@ -33,7 +32,6 @@ pub enum Format {
 /// cannot be read counts as `info`. A second start changes nothing.
 pub fn start(filter: &str, format: Format) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = filter.and(&*FLOOD);
     let terminal = std::io::stderr().is_terminal();
     let human = match format {
         Format::Auto => terminal,
@@ -43,15 +41,15 @@ pub fn start(filter: &str, format: Format) {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_timer(SystemTime);
-    let lines = if human {
-        let lines = lines.with_ansi(terminal).with_target(false);
-        lines.with_filter(filter).boxed()
+    let log = tracing_subscriber::registry().with(filter).with(&*FLOOD);
+    let started = if human {
+        log.with(lines.with_ansi(terminal).with_target(false)).try_init()
     } else {
         let lines = lines.json().flatten_event(true);
-        let lines = lines.with_current_span(true).with_span_list(false);
-        lines.with_filter(filter).boxed()
+        log.with(lines.with_current_span(true).with_span_list(false))
+            .try_init()
     };
-    if tracing_subscriber::registry().with(lines).try_init().is_err() {
+    if started.is_err() {
         tracing::debug!("The log was started before");
     }
 }

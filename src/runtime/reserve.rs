@@ -258,6 +258,8 @@ impl Reserver {
                 beat.asking(self.stop_if_empty(patience)).await;
                 LOOK_AGAIN
             }
+            // A short wait tells soon whether waiting works again.
+            None if self.waiting.is_ill() => WAIT_AGAIN,
             None => LONGEST_WAIT,
         };
         let wait = async {

@@ -155,6 +155,12 @@ impl Witness {
         }
     }
 
+    /// Whether it did not work the last time.
+    #[must_use]
+    pub fn is_ill(&self) -> bool {
+        self.ill.load(Ordering::Relaxed)
+    }
+
     /// It worked.
     pub fn works(&self) {
         if !self.ill.swap(false, Ordering::Relaxed) {
@@ -169,7 +175,7 @@ impl Witness {
 impl Drop for Witness {
     /// One who uses the store no more has nothing to say of it.
     fn drop(&mut self) {
-        if self.ill.load(Ordering::Relaxed) {
+        if self.is_ill() {
             self.troubles.leave(self.subject.as_str(), &self.doing);
         }
     }

@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
-use tracing::subscriber::Interest;
-use tracing::{Event, Level, Metadata};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::{Context, Filter};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
 /// Lines of all kinds in any second.
 const IN_ALL: usize = 8;
@@ -94,20 +93,8 @@ impl Flood {
     }
 }
 
-impl<S> Filter<S> for &'static Flood {
-    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        true
-    }
-
-    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::always()
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(LevelFilter::TRACE)
-    }
-
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+impl<S: Subscriber> Layer<S> for &'static Flood {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         let metadata = event.metadata();
         let is_free = |free: &str| {
             let rest = metadata.target().strip_prefix(free);
@@ -139,7 +126,9 @@ fn message(event: &Event<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tracing::Metadata;
     use tracing::callsite::Callsite;
+    use tracing::subscriber::Interest;
 
     use super::*;
 

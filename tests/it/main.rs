@@ -7,6 +7,7 @@
 
 mod commands;
 mod demo;
+mod floods;
 mod harness;
 mod http;
 mod laravel;
@@ -17,5 +18,6 @@ mod site;
 mod store;
 mod store_sql;
 mod tidy;
+mod watchdog;
 mod webhook;
 mod wire;

@@ -7,6 +7,7 @@
 //! - [`sqlite`], [`rows`]: a private SQLite database with Laravel's tables.
 //! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
+//! - [`notify_socket`]: the end of systemd that a service talks to.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
 //!
 //! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
@@ -27,6 +28,7 @@ pub mod daemon;
 pub mod http_stand_in;
 pub mod journal;
 pub mod laravel;
+pub mod notify_socket;
 pub mod ports;
 pub mod process;
 pub mod redis_client;
@@ -44,6 +46,7 @@ pub use daemon::Daemon;
 pub use http_stand_in::{HttpStandIn, Reply, Request};
 pub use journal::{Journal, Record};
 pub use laravel::Laravel;
+pub use notify_socket::NotifySocket;
 pub use process::{Running, Signal, Stream};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};
 pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
