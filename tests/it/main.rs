@@ -7,6 +7,7 @@
 
 mod commands;
 mod demo;
+mod deployment;
 mod floods;
 mod harness;
 mod http;
