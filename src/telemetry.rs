@@ -56,7 +56,16 @@ pub fn start(filter: &str, format: Format) {
 
 /// Says how many lines were left out for being too many, when some were; to be called every few seconds.
 pub fn tell_left_out() {
-    for (count, line) in FLOOD.left_out(Instant::now()) {
+    tell(FLOOD.left_out(Instant::now()));
+}
+
+/// Says all that was left out and not told yet; to be called at the end.
+pub fn tell_rest() {
+    tell(FLOOD.rest());
+}
+
+fn tell(left_out: Vec<(u64, String)>) {
+    for (count, line) in left_out {
         warn!(
             left_out = count,
             "{count} more lines like this one were left out: {line}"

@@ -33,6 +33,7 @@ use crate::runtime::troubles::{Subject, Troubles, Witness};
 use crate::runtime::unknown::Unknowns;
 use crate::runtime::worker::run_lane;
 use crate::store::port::QueueName;
+use crate::telemetry;
 
 /// How long attempts that were told to end may take before the process leaves without them.
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -144,6 +145,7 @@ impl Daemon {
         let forced = self.flush(forced).await;
         watches.abort_all();
         super::presence::leave(&self.app).await;
+        telemetry::tell_rest();
         let reason = self.engine.state.reason();
         info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
         match (forced, reason) {

@@ -88,6 +88,12 @@ impl Flood {
         taken.map(|left_out| (left_out.count, left_out.line)).collect()
     }
 
+    /// All that was left out and was not told yet.
+    pub(super) fn rest(&self) -> Vec<(u64, String)> {
+        let rest = std::mem::take(&mut self.lock().left_out).into_values();
+        rest.map(|left_out| (left_out.count, left_out.line)).collect()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,5 +187,7 @@ mod tests {
             assert!(second.count() <= IN_ALL);
         }
         assert_eq!(flood.left_out(start + WHILE).len(), SUMMARIES);
+        assert_eq!(flood.rest().len(), PLACES.len() - SUMMARIES);
+        assert!(flood.left_out(start + WHILE * 3).is_empty());
     }
 }
