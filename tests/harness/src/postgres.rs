@@ -343,5 +343,5 @@ test_database!(
     PostgresDatabase,
     "pgsql",
     '"',
-    "extract(epoch from now())::bigint"
+    "floor(extract(epoch from now()))::bigint"
 );

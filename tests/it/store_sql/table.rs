@@ -1,7 +1,9 @@
 //! The engines with tables, for cases that each must pass.
 
-use harness::{SqliteDatabase, TestDatabase};
+use harness::{PostgresDatabase, SqliteDatabase, TestDatabase};
 use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
+
+use crate::store::engine::postgres_options;
 
 /// Makes one test of each case for every engine. A new engine is one more `table_tests!` line here and one
 /// function that opens it.
@@ -10,6 +12,7 @@ macro_rules! on_every_table {
         $($(#[$doc])* async fn $name($table: &crate::store_sql::table::Table) $body)*
 
         crate::store_sql::table::table_tests!(sqlite { $($name)* });
+        crate::store_sql::table::table_tests!(postgres { $($name)* });
     };
 }
 
@@ -56,6 +59,20 @@ impl Table {
             })
         };
         let (open, open_empty) = (at(full.path()), at(empty.path()));
+        Self::new(Box::new(full), open, Box::new(empty), open_empty).await
+    }
+
+    /// A PostgreSQL database.
+    pub(crate) async fn postgres() -> Self {
+        let (full, empty) = (PostgresDatabase::temp(), PostgresDatabase::empty());
+        let at = |database: &PostgresDatabase| -> Open {
+            let place = postgres_options(database);
+            Box::new(move |options| {
+                let opened = Database::postgres(&place, options);
+                Box::pin(async move { opened })
+            })
+        };
+        let (open, open_empty) = (at(&full), at(&empty));
         Self::new(Box::new(full), open, Box::new(empty), open_empty).await
     }
 
