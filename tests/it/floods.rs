@@ -1,5 +1,7 @@
 //! What a fault leaves in the log: a line when it begins, a line when it is over, and never a flood.
 
+mod servers;
+
 use harness::{DEADLINE, Running, Stream, wait_until};
 use jiff::Timestamp;
 use serde_json::Value;

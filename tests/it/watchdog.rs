@@ -8,11 +8,11 @@ use crate::http::{free_address, get};
 use crate::site::{Site, WORKER, on_every_site};
 
 /// After this time without being fed systemd ends the service.
-const WATCHDOG: Duration = Duration::from_secs(4);
+pub(crate) const WATCHDOG: Duration = Duration::from_secs(4);
 
 /// Holds that the watchdog never bit: it was fed all the time, from `READY=1` on.
 #[track_caller]
-fn assert_never_hungry(systemd: &NotifySocket) {
+pub(crate) fn assert_never_hungry(systemd: &NotifySocket) {
     let said = systemd.said();
     let ready = said.iter().find(|(_, line)| line == "READY=1");
     let mut last = ready.expect("the start was told").0;
