@@ -24,6 +24,7 @@ pub mod http;
 pub mod lanes;
 pub mod presence;
 pub mod report;
+pub mod watchdog;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.
