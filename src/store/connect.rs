@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::port::{Cache, FailedJobs, Presence, Queue};
 use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
 use super::sql::{
-    Database, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
-    SqliteOptions, TableName, Tables,
+    Database, MysqlOptions, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence,
+    SqlQueue, SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -130,6 +130,33 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
     }
 }
 
+/// How to reach a database of the application that is MySQL or MariaDB; `None` for another one.
+#[must_use]
+pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
+    let config::Database::Mysql {
+        host,
+        port,
+        socket,
+        database,
+        username,
+        password,
+        tls,
+        flavour: _,
+    } = database
+    else {
+        return None;
+    };
+    Some(MysqlOptions {
+        host: host.clone(),
+        port: *port,
+        socket: socket.clone(),
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        tls: tls.clone(),
+    })
+}
+
 /// How to reach a database of the application that is PostgreSQL; `None` for another one.
 #[must_use]
 pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
@@ -217,18 +244,17 @@ impl<'a> Opener<'a> {
             return Ok(opened.clone());
         }
         let options = self.options.clone();
-        let opened = match (database, postgres(database)) {
-            (_, Some(postgres)) => Database::postgres(&postgres, options),
-            (config::Database::Sqlite { path: Some(path) }, _) => {
+        let opened = match (database, mysql(database), postgres(database)) {
+            (_, Some(mysql), _) => Database::mysql(&mysql, options),
+            (_, _, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, ..) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
                 Database::sqlite(sqlite, options).await?
             }
-            (config::Database::Sqlite { path: None }, _) => {
-                return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
-            }
-            (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
+            (_, None, None) => {
+                let what = "is :memory:, which no other process can see";
+                return Err(Problem::new("DB_DATABASE", what, "a file").into());
             }
         };
         self.opened.push((database.clone(), opened.clone()));
@@ -282,10 +308,6 @@ impl<'a> Opener<'a> {
             CacheStore::Unreadable { .. } => Ok(None),
         }
     }
-}
-
-fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite, pgsql")
 }
 
 impl OpenError {

@@ -21,6 +21,6 @@ pub use database::Database;
 pub use failed::{NullFailed, SqlFailed};
 pub use migrate::{Announce, Made, Step, announce, index, migrate};
 pub use names::{TableName, Tables};
-pub use options::{PostgresOptions, SqlOptions, SqliteOptions};
+pub use options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 pub use presence::SqlPresence;
 pub use queue::SqlQueue;
