@@ -7,6 +7,7 @@ mod failed;
 mod leases;
 mod migrate;
 mod neighbours;
+mod postgres;
 pub(crate) mod table;
 
 use std::path::PathBuf;
