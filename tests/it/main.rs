@@ -7,15 +7,19 @@
 
 mod commands;
 mod demo;
+mod deployment;
+mod floods;
 mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod moving;
 mod poison;
 mod shutdown;
 mod site;
 mod store;
 mod store_sql;
 mod tidy;
+mod watchdog;
 mod webhook;
 mod wire;

@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["store", "runner", "wire", "config", "clock", "telemetry"],
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
+    ("moving", &["store", "wire"]),
     // Floor 3.
     ("control", &["runtime::state", "store", "config", "clock"]),
     // Floor 5: everything is put together here.
@@ -27,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "control",
             "failed",
+            "moving",
             "runtime",
             "store",
             "runner",
@@ -44,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "app",
             "control",
             "failed",
+            "moving",
             "config",
             "telemetry",
             "exit",

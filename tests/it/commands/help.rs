@@ -7,17 +7,22 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
     "run",
     "work",
     "demo",
     "dispatch",
     "inspect",
     "status",
+    "monitor",
     "failed",
     "retry",
+    "retry-batch",
     "forget",
     "flush",
+    "prune-failed",
+    "prune-batches",
+    "move",
     "clear",
     "restart",
     "pause",

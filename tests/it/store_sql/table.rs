@@ -1,9 +1,9 @@
 //! The engines with tables, for cases that each must pass.
 
-use harness::{MariadbDatabase, SqliteDatabase, TestDatabase};
+use harness::{MariadbDatabase, PostgresDatabase, SqliteDatabase, TestDatabase};
 use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
 
-use crate::store::engine::mysql_options;
+use crate::store::engine::{mysql_options, postgres_options};
 
 /// Makes one test of each case for every engine. A new engine is one more `table_tests!` line here and one
 /// function that opens it.
@@ -13,6 +13,7 @@ macro_rules! on_every_table {
 
         crate::store_sql::table::table_tests!(mysql { $($name)* });
         crate::store_sql::table::table_tests!(sqlite { $($name)* });
+        crate::store_sql::table::table_tests!(postgres { $($name)* });
     };
 }
 
@@ -59,6 +60,17 @@ impl Table {
             })
         };
         let (open, open_empty) = (at(full.path()), at(empty.path()));
+        Self::new(Box::new(full), open, Box::new(empty), open_empty).await
+    }
+
+    /// A PostgreSQL database.
+    pub(crate) async fn postgres() -> Self {
+        let (full, empty) = (PostgresDatabase::temp(), PostgresDatabase::empty());
+        let at = |database: &PostgresDatabase| -> Open {
+            let place = postgres_options(database);
+            Box::new(move |options| Box::pin(std::future::ready(Database::postgres(&place, options))))
+        };
+        let (open, open_empty) = (at(&full), at(&empty));
         Self::new(Box::new(full), open, Box::new(empty), open_empty).await
     }
 
