@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::port::survey::SqlSurvey;
 use super::port::{Cache, FailedJobs, Presence, Queue};
-use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
+use super::redis::{
+    Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
+};
 use super::sql::{
     Database, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue, SqliteOptions, TableName,
     Tables,
@@ -94,6 +97,36 @@ pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue,
         prefix: prefix.to_owned(),
         ..redis(config, db)
     })
+}
+
+/// A look at one database of the application's Redis server.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn survey_redis(config: &Config, db: u32) -> Result<RedisSurvey, Error> {
+    RedisSurvey::new(&redis(config, db))
+}
+
+/// A look at an SQL database, with the tables of `connection`. Nothing is opened yet, and nothing will be made.
+///
+/// # Errors
+/// When the configuration names what this build cannot serve.
+pub fn survey_sql(
+    config: &Config,
+    connection: &QueueConnection,
+    database: &config::Database,
+) -> Result<Arc<dyn SqlSurvey>, OpenError> {
+    let options = Opener::new(config, connection)?.options;
+    match database {
+        config::Database::Sqlite { path: Some(path) } => {
+            Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
+        }
+        config::Database::Sqlite { path: None } => Err(in_memory().into()),
+        config::Database::Mysql { .. } => Err(unserved("DB_CONNECTION", "is not served yet: mysql").into()),
+        config::Database::Postgres { .. } => {
+            Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into())
+        }
+    }
 }
 
 /// What is said of `QUEUE_CONNECTION=sync`.
@@ -196,7 +229,7 @@ impl<'a> Opener<'a> {
                 Database::sqlite(sqlite, self.options.clone()).await?
             }
             config::Database::Sqlite { path: None } => {
-                return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
+                return Err(in_memory().into());
             }
             config::Database::Mysql { .. } => {
                 return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
@@ -256,6 +289,10 @@ impl<'a> Opener<'a> {
             CacheStore::Unreadable { .. } => Ok(None),
         }
     }
+}
+
+fn in_memory() -> Problem {
+    unserved("DB_DATABASE", "is :memory:, which no other process can see")
 }
 
 fn unserved(name: &str, what: &str) -> Problem {

@@ -4,6 +4,7 @@ mod cache;
 mod failed;
 mod presence;
 mod queue;
+pub mod survey;
 
 pub use cache::{Cache, CacheValue, Names};
 pub use failed::{FailedFilter, FailedId, FailedJob, FailedJobs, FailedRow, Retried, Retry};

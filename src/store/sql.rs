@@ -15,6 +15,7 @@ mod options;
 mod presence;
 mod queue;
 mod receipt;
+mod survey;
 
 pub use cache::SqlCache;
 pub use database::Database;
@@ -24,3 +25,4 @@ pub use names::{TableName, Tables};
 pub use options::{SqlOptions, SqliteOptions};
 pub use presence::SqlPresence;
 pub use queue::SqlQueue;
+pub use survey::survey_sqlite;

@@ -14,7 +14,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub(super) use sqlite::Sqlite;
+pub(super) use sqlite::{Sqlite, SqliteSurvey};
 
 use super::migrate::Migration;
 use crate::store::Error;
