@@ -8,6 +8,7 @@
 //! - [`runner`]: who runs a job.
 //! - [`runtime`]: reserve, run under a limit, decide, settle.
 //! - [`failed`]: failed jobs, for the person who looks after them.
+//! - [`doctor`]: what is wrong before it hurts.
 //! - [`control`]: who asks the worker to stop, pause or go on.
 //! - [`app`]: puts everything together.
 //! - [`cli`]: the command line.
@@ -18,6 +19,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod exit;
 pub mod failed;
 pub mod runner;

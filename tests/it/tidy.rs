@@ -19,6 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["store", "runner", "wire", "config", "clock", "telemetry"],
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
+    // Floor 2, and pure: what stores answered comes in as plain values.
+    ("doctor", &["config", "store::port", "wire"]),
     // Floor 3.
     ("control", &["runtime::state", "store", "config", "clock"]),
     // Floor 5: everything is put together here.
@@ -26,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "app",
         &[
             "control",
+            "doctor",
             "failed",
             "runtime",
             "store",
@@ -43,6 +46,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "app",
             "control",
+            "doctor",
             "failed",
             "config",
             "telemetry",

@@ -7,13 +7,14 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "run",
     "work",
     "demo",
     "dispatch",
     "inspect",
     "status",
+    "doctor",
     "failed",
     "retry",
     "forget",

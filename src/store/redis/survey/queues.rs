@@ -130,11 +130,7 @@ async fn first_score(asker: &mut Asker, key: &str) -> Result<Option<f64>, Failur
         .and_then(|score| redis::from_redis_value_ref(score).ok()))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a float that is cast saturates, and a negative one is cut off before"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a float that is cast saturates")]
 fn seconds(now: i64, score: f64) -> u64 {
     u64::try_from(now.saturating_sub(score as i64)).unwrap_or(0)
 }

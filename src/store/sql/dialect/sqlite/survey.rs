@@ -191,7 +191,7 @@ async fn queues(connection: &mut SqliteConnection, tables: &Tables, ask: &Ask) -
     }
     let found: Vec<_> = states.iter().map(|state| state.queue.clone()).collect();
     let others = ask.queues.iter().filter(|queue| !found.contains(queue));
-    states.extend(others.map(|queue| QueueState::empty(queue)));
+    states.extend(others.map(QueueState::empty));
     Ok(states)
 }
 
