@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Stopped as asked, or done.
     Done,
-    /// An unexpected error; a second signal forced the end; `forget` found nothing; `clear` was refused.
+    /// An unexpected error; a second signal forced the end; `doctor` found errors; `forget` found nothing; `clear` was
+    /// refused.
     Error,
     /// The memory limit was reached (the number is Laravel's).
     Memory,

@@ -18,8 +18,9 @@ use crate::store::port::QueueName;
 use crate::store::port::survey::{Ask, SqlSurvey, Survey};
 use crate::store::redis::RedisSurvey;
 
-/// How long one question may take.
-const LIMIT: Duration = Duration::from_secs(5);
+/// How long one question may take: less than a connection of any driver takes to give up, so that it is this that is
+/// said.
+const LIMIT: Duration = Duration::from_secs(4);
 
 /// What is to be examined.
 #[derive(Debug)]
@@ -223,8 +224,13 @@ async fn visit(target: Target, of: &Examination<'_>, ask: &Ask) -> Store {
         }
         Place::Sql(database) => {
             let name = words::database(&database);
+            let blank = Sql {
+                is_file: matches!(database, Database::Sqlite { .. }),
+                tables: Seen::NotAsked,
+                failures: Seen::NotAsked,
+            };
             match survey_sql(config, of.connection, &database) {
-                Ok(survey) => sql(Visit::new(name, target.uses), &survey, ask).await,
+                Ok(survey) => sql(Visit::new(name, target.uses), &survey, (blank, ask)).await,
                 Err(error) => unvisited(name, target.uses, &error.to_string()),
             }
         }
@@ -285,11 +291,7 @@ async fn redis(mut visit: Visit, survey: &RedisSurvey, db: u32, ask: &Ask) -> St
     visit.0
 }
 
-async fn sql(mut visit: Visit, survey: &Arc<dyn SqlSurvey>, ask: &Ask) -> Store {
-    let mut sql = Sql {
-        tables: Seen::NotAsked,
-        failures: Seen::NotAsked,
-    };
+async fn sql(mut visit: Visit, survey: &Arc<dyn SqlSurvey>, (mut sql, ask): (Sql, &Ask)) -> Store {
     if visit.knock(survey.as_ref()).await {
         sql.tables = within(survey.tables()).await;
         let tables = sql.tables.get().map_or(&[][..], Vec::as_slice);

@@ -26,7 +26,7 @@ Examples:
   worker doctor --json | jq '.findings[] | select(.severity == \"error\")'
 
 Looks at settings, .env and the cached configuration of the application; asks every configured store, each question
-for 5 seconds at most, what it is, how far away it is, what it holds and what it may not do; looks at up to 100 payloads
+for 4 seconds at most, what it is, how far away it is, what it holds and what it may not do; looks at up to 100 payloads
 per queue. Changes nothing. Each finding says what is wrong, why that hurts, and what to type; docs/doctor.md lists
 them all. PHP workers cannot be seen from here.
 

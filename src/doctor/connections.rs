@@ -79,8 +79,16 @@ fn unreachable(store: &Store, trouble: &str) -> Finding {
         true => "is configured and not used by the worker".to_owned(),
         false => format!("holds {}", uses.join(", ")),
     };
-    let fix = "worker config | grep -E '^(REDIS|DB|DATABASE|MYSQL)': are host, port, user and database right? Is the \
-               server up, and reachable from this host?";
+    let fix = match store.sql.as_ref().is_some_and(|sql| sql.is_file) {
+        true => {
+            "worker config | grep DB_: is DB_DATABASE the application's file, and may this user read it? worker \
+                 migrate makes a missing one"
+        }
+        false => {
+            "worker config | grep -E '^(REDIS|DB|DATABASE|MYSQL)': are host, port, user and database right? Is the \
+                  server up, and reachable from this host?"
+        }
+    };
     CONNECTION_UNREACHABLE
         .found(&store.name, format!("{trouble}; it {holds}"), fix)
         .at(if needed {

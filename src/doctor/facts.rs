@@ -76,6 +76,8 @@ pub struct Redis {
 /// What an SQL database answered.
 #[derive(Debug)]
 pub struct Sql {
+    /// Whether the database is a file, which `worker migrate` makes.
+    pub is_file: bool,
     /// The tables.
     pub tables: Seen<Vec<TableState>>,
     /// The failed jobs.

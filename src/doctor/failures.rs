@@ -56,6 +56,7 @@ mod tests {
         }
         let mut store = sql_store();
         store.sql = Some(Sql {
+            is_file: false,
             tables: Seen::Here(vec![failed]),
             failures: Seen::Here(failures),
         });

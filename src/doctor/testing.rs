@@ -238,6 +238,7 @@ pub(super) fn sql_store() -> Store {
         processes: Seen::Here(Some(Vec::new())),
         redis: None,
         sql: Some(Sql {
+            is_file: false,
             tables: Seen::Here(tables),
             failures: Seen::Here(failures),
         }),

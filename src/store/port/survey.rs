@@ -62,14 +62,13 @@ impl Server {
     /// The first three numbers of the version; those that are absent count as 0.
     #[must_use]
     pub fn numbers(&self) -> [u32; 3] {
-        let start = self.version.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
-        let digits = self.version.get(start..).unwrap_or_default();
-        let mut parts = digits.split('.').map(|part| {
-            let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-            part.get(..end)
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or(0)
-        });
+        let start = self.version.find(|c: char| c.is_ascii_digit());
+        let rest = start
+            .and_then(|start| self.version.get(start..))
+            .unwrap_or_default();
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.');
+        let digits = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+        let mut parts = digits.split('.').map(|part| part.parse().unwrap_or(0));
         std::array::from_fn(|_| parts.next().unwrap_or(0))
     }
 }

@@ -1,4 +1,5 @@
-//! A look at an SQLite file, for `worker doctor`. It is opened for reading, and never made.
+//! A look at an SQLite file, for `worker doctor`. It is never made, and opened with `query_only`: a connection that is
+//! opened read-only leaves the files of a write-ahead log behind, and cannot read after a crash.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -37,7 +38,7 @@ impl SqliteSurvey {
         Self {
             connect: SqliteConnectOptions::new()
                 .filename(path)
-                .read_only(true)
+                .pragma("query_only", "1")
                 .busy_timeout(busy_timeout)
                 .disable_statement_logging(),
             tables: tables.clone(),
