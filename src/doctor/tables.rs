@@ -207,7 +207,12 @@ fn fits(store: &Store, table: &TableState, column: &Column, needs: Needs) -> Opt
 
 /// Text columns of three bytes a character, in one finding per table.
 fn charset(store: &Store, table: &TableState, columns: &[Column]) -> Option<Finding> {
-    let narrow = |charset: &str| matches!(charset, "utf8" | "utf8mb3" | "latin1" | "ascii" | "SQL_ASCII");
+    let narrow = |charset: &str| {
+        matches!(
+            charset,
+            "utf8" | "utf8mb3" | "latin1" | "ascii" | "SQL_ASCII" | "LATIN1"
+        )
+    };
     let wanted = needs(table.role).iter().map(|(name, _)| *name);
     let wanted: Vec<_> = wanted.collect();
     let narrow: Vec<_> = columns
@@ -223,10 +228,16 @@ fn charset(store: &Store, table: &TableState, columns: &[Column]) -> Option<Find
     let (_, charset) = narrow.first()?;
     let names: Vec<_> = narrow.iter().map(|(column, _)| column.name.as_str()).collect();
     let what = format!("stores {} as {charset} in {}", names.join(", "), store.name);
-    let fix = format!(
-        "alter table {} convert to character set utf8mb4, and 'charset' => 'utf8mb4' in config/database.php",
-        table.name
-    );
+    let fix = match store.server.get().map(|server| server.product) {
+        Some(Product::Postgres) => {
+            "createdb --encoding UTF8 --template template0, then pg_dump and psql: an encoding is for ever"
+                .to_owned()
+        }
+        _ => format!(
+            "mysql: alter table {} convert to character set utf8mb4; and 'charset' => 'utf8mb4' in config/database.php",
+            table.name
+        ),
+    };
     Some(TABLE_CHARSET.found(format!("table {}", table.name), what, fix))
 }
 

@@ -10,8 +10,8 @@ use super::redis::{
     Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
 };
 use super::sql::{
-    Database, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue, SqliteOptions, TableName,
-    Tables,
+    Database, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
+    SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -117,14 +117,14 @@ pub fn survey_sql(
     database: &config::Database,
 ) -> Result<Arc<dyn SqlSurvey>, OpenError> {
     let options = Opener::new(config, connection)?.options;
-    match database {
-        config::Database::Sqlite { path: Some(path) } => {
+    match (database, postgres(database)) {
+        (_, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
+        (config::Database::Sqlite { path: Some(path) }, _) => {
             Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
         }
-        config::Database::Sqlite { path: None } => Err(in_memory().into()),
-        config::Database::Mysql { .. } => Err(unserved("DB_CONNECTION", "is not served yet: mysql").into()),
-        config::Database::Postgres { .. } => {
-            Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into())
+        (config::Database::Sqlite { path: None }, _) => Err(in_memory().into()),
+        (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
+            Err(unserved("DB_CONNECTION", "is not served yet: mysql").into())
         }
     }
 }
@@ -163,6 +163,32 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
     }
 }
 
+/// How to reach a database of the application that is PostgreSQL; `None` for another one.
+#[must_use]
+pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
+    let config::Database::Postgres {
+        host,
+        port,
+        database,
+        username,
+        password,
+        sslmode,
+        search_path,
+    } = database
+    else {
+        return None;
+    };
+    Some(PostgresOptions {
+        host: host.clone(),
+        port: *port,
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        sslmode: *sslmode,
+        search_path: search_path.clone(),
+    })
+}
+
 /// Opens each database once, however many stores live in it.
 struct Opener<'a> {
     config: &'a Config,
@@ -193,6 +219,7 @@ impl<'a> Opener<'a> {
             tables.cache_locks = TableName::new(lock_table)?;
         }
         options.tables = tables;
+        options.sleep = config.worker.sleep;
         options.timezone = TimeZone::get(&config.app.timezone).unwrap_or(TimeZone::UTC);
         Ok(Self {
             config,
@@ -222,20 +249,19 @@ impl<'a> Opener<'a> {
         if let Some((_, opened)) = self.opened.iter().find(|(known, _)| known == database) {
             return Ok(opened.clone());
         }
-        let opened = match database {
-            config::Database::Sqlite { path: Some(path) } => {
+        let options = self.options.clone();
+        let opened = match (database, postgres(database)) {
+            (_, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, _) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
-                Database::sqlite(sqlite, self.options.clone()).await?
+                Database::sqlite(sqlite, options).await?
             }
-            config::Database::Sqlite { path: None } => {
+            (config::Database::Sqlite { path: None }, _) => {
                 return Err(in_memory().into());
             }
-            config::Database::Mysql { .. } => {
+            (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
                 return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
-            }
-            config::Database::Postgres { .. } => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into());
             }
         };
         self.opened.push((database.clone(), opened.clone()));
@@ -296,7 +322,7 @@ fn in_memory() -> Problem {
 }
 
 fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite")
+    Problem::new(name, what, "sqlite, pgsql")
 }
 
 impl OpenError {

@@ -103,6 +103,16 @@ pub struct Ask {
     pub retry_after: Duration,
 }
 
+impl Ask {
+    /// The queues that were found, and those that were asked about and hold nothing.
+    pub(in crate::store) fn complete(&self, mut found: Vec<QueueState>) -> Vec<QueueState> {
+        let known: Vec<_> = found.iter().map(|state| state.queue.clone()).collect();
+        let others = self.queues.iter().filter(|queue| !known.contains(queue));
+        found.extend(others.map(QueueState::empty));
+        found
+    }
+}
+
 /// Queues examined, at most.
 pub const QUEUES_MOST: usize = 200;
 /// Payloads looked at from each end of a queue, at most.

@@ -17,11 +17,7 @@ use crate::store::port::survey::{
 };
 use crate::store::port::{Process, QueueName};
 use crate::store::sql::names::{TableName, Tables};
-
-/// Payloads larger than this are not looked at, in bytes.
-const SAMPLE_LARGEST: i64 = 256 << 10;
-/// Questions whose median tells the round trip.
-const PINGS: usize = 7;
+use crate::store::sql::survey::{PINGS, SAMPLE_LARGEST, grouped, median};
 
 /// Looks at one file.
 #[derive(Debug)]
@@ -147,13 +143,12 @@ async fn server(connection: &mut SqliteConnection) -> Asked<Server> {
         all(connection, "select 1 from sqlite_master".to_owned()).await?;
         times.push(asked.elapsed());
     }
-    times.sort_unstable();
     let rows = all(connection, "select sqlite_version()".to_owned()).await?;
     let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
     Ok(Server {
         product: Product::Sqlite,
         version: row.try_get(0)?,
-        round_trip: times.get(PINGS / 2).copied().unwrap_or_default(),
+        round_trip: median(times),
         ahead_ms: None,
         read_only: false,
         redis: None,
@@ -190,10 +185,7 @@ async fn queues(connection: &mut SqliteConnection, tables: &Tables, ask: &Ask) -
             queue,
         });
     }
-    let found: Vec<_> = states.iter().map(|state| state.queue.clone()).collect();
-    let others = ask.queues.iter().filter(|queue| !found.contains(queue));
-    states.extend(others.map(QueueState::empty));
-    Ok(states)
+    Ok(ask.complete(states))
 }
 
 /// Payloads from both ends of a queue, by id.
@@ -267,18 +259,14 @@ async fn indexes(connection: &mut SqliteConnection, table: &TableName) -> Asked<
         .bind(table.as_str().to_owned())
         .fetch_all(&mut *connection)
         .await?;
-    let mut indexes: Vec<(String, Index)> = Vec::new();
-    for row in &rows {
-        let (name, column): (String, Option<String>) = (row.try_get(0)?, row.try_get(2)?);
-        let column = column.unwrap_or_default();
-        match indexes.last_mut() {
-            Some((last, index)) if *last == name => index.columns.push(column),
-            _ => {
-                let unique = row.try_get_unchecked::<i64, _>(1)? != 0;
-                let columns = vec![column];
-                indexes.push((name, Index { columns, unique }));
-            }
-        }
-    }
-    Ok(indexes.into_iter().map(|(_, index)| index).collect())
+    let part = |row: &SqliteRow| {
+        let column: Option<String> = row.try_get(2)?;
+        Ok((
+            row.try_get(0)?,
+            row.try_get_unchecked::<i64, _>(1)? != 0,
+            column.unwrap_or_default(),
+        ))
+    };
+    let parts: Asked<Vec<_>> = rows.iter().map(part).collect();
+    Ok(grouped(parts?))
 }
