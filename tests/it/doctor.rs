@@ -1,5 +1,6 @@
 //! `worker doctor`: a world is broken on purpose, and the finding is seen.
 
+mod databases;
 mod documents;
 mod output;
 mod payloads;
