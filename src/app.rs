@@ -25,6 +25,7 @@ pub mod http;
 pub mod lanes;
 pub mod presence;
 pub mod report;
+pub mod watchdog;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.
@@ -183,6 +184,8 @@ impl App {
             let search_path = [("search_path", postgres.quoted_search_path())];
             let options = postgres.connect_options().options(search_path);
             Pool::Postgres(pool_options().connect_lazy_with(options))
+        } else if let Some(mysql) = connect::mysql(database) {
+            Pool::Mysql(pool_options().connect_lazy_with(mysql.connect_options()))
         } else if let Database::Sqlite { path: Some(path) } = database {
             let options = sqlx::sqlite::SqliteConnectOptions::new()
                 .filename(path)

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::App;
 use crate::runtime::engine::Engine;
+use crate::store::Kind;
 use crate::store::port::{Process, Running};
 
 /// How often the process looks at itself.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often it speaks when nothing has changed.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long it says nothing after its word was refused: a missing table is not there two seconds later.
+const REFUSED: Duration = Duration::from_secs(60);
 /// How long its word holds.
 const HOLDS_FOR: Duration = Duration::from_secs(35);
 /// Jobs that run for less than this are not worth a word, in seconds.
@@ -35,6 +38,8 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
         running: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
+    let mut refused = false;
+    let pulse = engine.pulse.beat("the word about this process");
     loop {
         engine.state.word().clone_into(&mut process.state);
         let served = engine.state.served().into_iter();
@@ -46,12 +51,19 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
             .as_ref()
             .is_none_or(|(last, at)| *last != process || at.elapsed() >= BEAT);
         if news {
-            match app.stores.presence.beat(&process, HOLDS_FOR).await {
+            // Asked at least every ten seconds, so a store that does not answer shows on an idle worker too.
+            match pulse.asking(app.stores.presence.beat(&process, HOLDS_FOR)).await {
                 Ok(()) => said = Some((process.clone(), Instant::now())),
+                Err(error) if error.kind() == Kind::Refused => {
+                    if !std::mem::replace(&mut refused, true) {
+                        warn!("`worker status` does not know of this process: failed to {error}");
+                    }
+                    pulse.during(tokio::time::sleep(REFUSED)).await;
+                }
                 Err(error) => debug!("This process could not make itself known: {error}"),
             }
         }
-        tokio::time::sleep(LOOK).await;
+        pulse.during(tokio::time::sleep(LOOK)).await;
     }
 }
 

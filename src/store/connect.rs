@@ -10,8 +10,8 @@ use super::redis::{
     Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
 };
 use super::sql::{
-    Database, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
-    SqliteOptions, TableName, Tables,
+    Database, MysqlOptions, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence,
+    SqlQueue, SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -117,15 +117,13 @@ pub fn survey_sql(
     database: &config::Database,
 ) -> Result<Arc<dyn SqlSurvey>, OpenError> {
     let options = Opener::new(config, connection)?.options;
-    match (database, postgres(database)) {
-        (_, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
-        (config::Database::Sqlite { path: Some(path) }, _) => {
+    match (database, mysql(database), postgres(database)) {
+        (_, Some(mysql), _) => Ok(super::sql::survey_mysql(&mysql, &options)),
+        (_, _, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
+        (config::Database::Sqlite { path: Some(path) }, ..) => {
             Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
         }
-        (config::Database::Sqlite { path: None }, _) => Err(in_memory().into()),
-        (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
-            Err(unserved("DB_CONNECTION", "is not served yet: mysql").into())
-        }
+        (_, None, None) => Err(in_memory().into()),
     }
 }
 
@@ -161,6 +159,33 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
         prefix: redis.prefix.clone(),
         cluster: false,
     }
+}
+
+/// How to reach a database of the application that is MySQL or MariaDB; `None` for another one.
+#[must_use]
+pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
+    let config::Database::Mysql {
+        host,
+        port,
+        socket,
+        database,
+        username,
+        password,
+        tls,
+        flavour: _,
+    } = database
+    else {
+        return None;
+    };
+    Some(MysqlOptions {
+        host: host.clone(),
+        port: *port,
+        socket: socket.clone(),
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        tls: tls.clone(),
+    })
 }
 
 /// How to reach a database of the application that is PostgreSQL; `None` for another one.
@@ -250,19 +275,15 @@ impl<'a> Opener<'a> {
             return Ok(opened.clone());
         }
         let options = self.options.clone();
-        let opened = match (database, postgres(database)) {
-            (_, Some(postgres)) => Database::postgres(&postgres, options),
-            (config::Database::Sqlite { path: Some(path) }, _) => {
+        let opened = match (database, mysql(database), postgres(database)) {
+            (_, Some(mysql), _) => Database::mysql(&mysql, options),
+            (_, _, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, ..) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
                 Database::sqlite(sqlite, options).await?
             }
-            (config::Database::Sqlite { path: None }, _) => {
-                return Err(in_memory().into());
-            }
-            (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
-            }
+            (_, None, None) => return Err(in_memory().into()),
         };
         self.opened.push((database.clone(), opened.clone()));
         Ok(opened)
@@ -318,11 +339,11 @@ impl<'a> Opener<'a> {
 }
 
 fn in_memory() -> Problem {
-    unserved("DB_DATABASE", "is :memory:, which no other process can see")
-}
-
-fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite, pgsql")
+    Problem::new(
+        "DB_DATABASE",
+        "is :memory:, which no other process can see",
+        "a file",
+    )
 }
 
 impl OpenError {

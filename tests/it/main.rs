@@ -7,7 +7,9 @@
 
 mod commands;
 mod demo;
+mod deployment;
 mod doctor;
+mod floods;
 mod harness;
 mod http;
 mod laravel;
@@ -18,5 +20,6 @@ mod site;
 mod store;
 mod store_sql;
 mod tidy;
+mod watchdog;
 mod webhook;
 mod wire;

@@ -8,6 +8,7 @@
 //! A new engine is one file here that implements [`Dialect`], its folder of migrations, and one
 //! constructor on [`Database`](super::Database).
 
+mod mysql;
 mod postgres;
 mod sqlite;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub(super) use mysql::{Mysql, MysqlSurvey};
 pub(super) use postgres::{Postgres, PostgresSurvey};
 pub(super) use sqlite::{Sqlite, SqliteSurvey};
 

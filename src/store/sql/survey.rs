@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dialect::{PostgresSurvey, SqliteSurvey};
-use super::options::{PostgresOptions, SqlOptions, SqliteOptions};
+use super::dialect::{MysqlSurvey, PostgresSurvey, SqliteSurvey};
+use super::options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 use crate::store::port::survey::{Index, SqlSurvey};
 
 /// Payloads larger than this are not looked at, in bytes.
@@ -20,6 +20,12 @@ pub fn survey_sqlite(sqlite: &SqliteOptions, options: &SqlOptions) -> Arc<dyn Sq
         sqlite.busy_timeout,
         &options.tables,
     ))
+}
+
+/// A look at a MySQL or MariaDB database.
+#[must_use]
+pub fn survey_mysql(mysql: &MysqlOptions, options: &SqlOptions) -> Arc<dyn SqlSurvey> {
+    Arc::new(MysqlSurvey::new(mysql, &options.tables))
 }
 
 /// A look at a PostgreSQL database.

@@ -1,6 +1,6 @@
 //! The application's tables on database servers.
 
-use harness::{Daemon, PostgresDatabase, PostgresServer, TestDatabase};
+use harness::{Daemon, MariadbDatabase, MariadbServer, PostgresDatabase, PostgresServer, TestDatabase};
 
 use super::{Report, examine};
 use crate::site::{Job, WORKER};
@@ -9,6 +9,10 @@ use crate::site::{Job, WORKER};
 macro_rules! on_every_server {
     ($($(#[$doc:meta])* fn $name:ident($database:ident: &dyn TestDatabase) $body:block)*) => {
         $($(#[$doc])* fn $name($database: &dyn TestDatabase) $body)*
+
+        mod mariadb {
+            $(#[test] fn $name() { super::$name(&harness::MariadbDatabase::temp()); })*
+        }
 
         mod postgres {
             $(#[test] fn $name() { super::$name(&harness::PostgresDatabase::temp()); })*
@@ -192,4 +196,68 @@ fn a_postgres_that_cannot_hold_every_character() {
     super::Finding(found[0])
         .is("warning", "table", "SQL_ASCII")
         .fixed_by("UTF8");
+}
+
+#[test]
+fn a_mariadb_that_does_not_answer_or_takes_no_writes() {
+    let server = MariadbServer::start(&[]);
+    let database = server.database();
+    database.execute("set global read_only = 1");
+    doctor(&database, &[])
+        .one("connection.read-only")
+        .is("error", "database", "takes no writes");
+    server.pause();
+    let report = doctor(&database, &[]);
+    server.resume();
+    report
+        .one("connection.unreachable")
+        .is("error", "database", "within 4 s");
+}
+
+/// The server's clock is moved for all but its administrators.
+#[test]
+fn a_mariadb_whose_clock_is_wrong() {
+    let server = MariadbServer::start(&[]);
+    let database = server.database();
+    database.execute(
+        "create user app@'%' identified by 'secret'; grant select, insert, update, delete on *.* to app@'%'; \
+         set global init_connect = 'set timestamp = unix_timestamp() + 100'",
+    );
+    let report = doctor(&database, &[("DB_USERNAME", "app"), ("DB_PASSWORD", "secret")]);
+    report
+        .one("connection.clock")
+        .is("error", "database", "s ahead of this host's")
+        .fixed_by("timedatectl");
+}
+
+#[test]
+fn a_mariadb_whose_columns_are_those_of_old_skeletons() {
+    let database = MariadbDatabase::temp();
+    database.execute("alter table failed_jobs convert to character set utf8mb3");
+    let report = doctor(&database, &[]);
+    let narrow = report.one("table.charset");
+    narrow
+        .is(
+            "warning",
+            "table failed_jobs",
+            "connection, queue, payload, exception as utf8mb3",
+        )
+        .fixed_by("utf8mb4");
+    let attempts = report.one("table.attempts");
+    attempts
+        .is("warning", "column jobs.attempts", "is tinyint")
+        .fixed_by("modify attempts smallint unsigned");
+    database.execute(
+        "alter table failed_jobs convert to character set utf8mb4; alter table jobs modify attempts smallint unsigned \
+         not null; alter table jobs modify payload text not null",
+    );
+    let report = doctor(&database, &[]);
+    assert_eq!(
+        report.of("table.charset").len() + report.of("table.attempts").len(),
+        0
+    );
+    report
+        .one("table.width")
+        .is("error", "column jobs.payload", "is text")
+        .fixed_by("modify payload longtext");
 }
