@@ -211,8 +211,13 @@ impl List<'_> {
                 self.compare(&key("port"), "DB_PORT", &port.to_string());
                 self.compare(&key("database"), "DB_DATABASE", database);
             }
+            // A relative path begins where the application is.
             Ok(Database::Sqlite { path: Some(path) }) => {
-                self.compare(&key("database"), "DB_DATABASE", &path.display().to_string());
+                let cached = self.values.get(&key("database")).map(Path::new);
+                let base = config.app.base_path.as_deref().unwrap_or(Path::new(""));
+                if cached.is_some_and(|cached| base.join(cached) != *path) {
+                    self.compare(&key("database"), "DB_DATABASE", &path.display().to_string());
+                }
             }
             Ok(Database::Sqlite { path: None }) | Err(_) => {}
         }

@@ -39,6 +39,8 @@ on_every_site! {
         assert!(lines[place].contains("queue banking has 1 jobs"), "{}", lines[place]);
         assert!(lines[place + 1].trim_start().starts_with("why: ") && lines[place + 2].trim_start().starts_with("fix: "));
         assert!(!output.stdout.contains('\u{1b}'), "no colours without a terminal");
+        let coloured = text(site, &[], &[("CLICOLOR_FORCE", "1")]).stdout;
+        assert!(coloured.contains("\u{1b}[33m[queue.unserved]"), "{coloured}");
         let quiet = text(site, &["-q"], &[("WORKER_LEASE", "soon")]);
         assert!(quiet.stdout.contains("[config.invalid]") && !quiet.stdout.contains("Warnings"), "{}", quiet.stdout);
     }
