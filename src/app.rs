@@ -75,17 +75,8 @@ impl App {
                 },
                 Err(error) => error,
             };
-            if let OpenError::Config(problem) = &error {
-                return Err(
-                    Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into(),
-                );
-            }
             if !error.may_pass() || started.elapsed() + wait > patience {
-                let message = format!(
-                    "the store of connection {} cannot be used: {error}",
-                    connection.name
-                );
-                return Err(Failure::new(Exit::Unreachable, message).into());
+                return Err(refused(&error, &connection.name));
             }
             if !said {
                 said = true;
@@ -246,6 +237,34 @@ pub fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
         )
     };
     Ok(Some(parsed.ok_or_else(refused)?))
+}
+
+/// The queues of a connection, when its store answers.
+///
+/// # Errors
+/// Exit 78 for a configuration that cannot be served, 69 when the store does not answer.
+pub async fn open_queue(config: &Config, connection: &QueueConnection) -> anyhow::Result<Arc<dyn Queue>> {
+    let name = &connection.name;
+    let queue = connect::open_queue(config, connection)
+        .await
+        .map_err(|error| refused(&error, name))?;
+    match queue.ping().await {
+        Ok(()) => Ok(queue),
+        Err(error) => Err(refused(&OpenError::Store(error), name)),
+    }
+}
+
+/// A store that cannot be opened, as the end of a command.
+pub fn refused(error: &OpenError, connection: &str) -> anyhow::Error {
+    match error {
+        OpenError::Config(problem) => {
+            Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into()
+        }
+        OpenError::Store(error) => {
+            let message = format!("the store of connection {connection} cannot be used: {error}");
+            Failure::new(Exit::Unreachable, message).into()
+        }
+    }
 }
 
 /// A store's error as the end of a command.

@@ -8,6 +8,7 @@
 //! - [`runner`]: who runs a job.
 //! - [`runtime`]: reserve, run under a limit, decide, settle.
 //! - [`failed`]: failed jobs, for the person who looks after them.
+//! - [`moving`]: waiting jobs on their way from one store to another.
 //! - [`doctor`]: what is wrong before it hurts.
 //! - [`control`]: who asks the worker to stop, pause or go on.
 //! - [`app`]: puts everything together.
@@ -22,6 +23,7 @@ pub mod control;
 pub mod doctor;
 pub mod exit;
 pub mod failed;
+pub mod moving;
 pub mod runner;
 pub mod runtime;
 pub mod store;

@@ -16,6 +16,9 @@ use crate::runtime::engine::Engine;
 use crate::runtime::state::{Pauses, StopReason};
 use crate::runtime::troubles::Trouble;
 
+/// Subjects of troubles that keep no job of ours from being taken.
+const HARMLESS: [&str; 1] = ["queues"];
+
 /// Serves health until the task is ended.
 pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {
     let router = Router::new()
@@ -70,7 +73,7 @@ fn reasons(engine: &Engine) -> Vec<Reason> {
                 trouble.what,
                 began(engine, &trouble)
             ),
-            blocks: trouble.subject != "queues",
+            blocks: !HARMLESS.contains(&trouble.subject.as_str()),
         })
         .collect();
     let lost = engine.holds.lost_slots();

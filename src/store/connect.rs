@@ -5,13 +5,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::port::survey::SqlSurvey;
-use super::port::{Cache, FailedJobs, Presence, Queue};
+use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
 use super::redis::{
     Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
 };
 use super::sql::{
-    Database, MysqlOptions, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence,
-    SqlQueue, SqliteOptions, TableName, Tables,
+    Database, MysqlOptions, NullFailed, PostgresOptions, SqlBatches, SqlCache, SqlFailed, SqlOptions,
+    SqlPresence, SqlQueue, SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -68,6 +68,49 @@ pub async fn open(config: &Config, connection: &QueueConnection) -> Result<Store
         }
         QueueKind::Sync => Err(nothing_to_consume().into()),
     }
+}
+
+/// Opens the queues of `connection` alone. The worker's own file is made when it is missing.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_queue(config: &Config, connection: &QueueConnection) -> Result<Arc<dyn Queue>, OpenError> {
+    match &connection.kind {
+        QueueKind::Redis { db, .. } => Ok(Arc::new(RedisQueue::new(&redis(config, *db))?)),
+        QueueKind::Database { database, .. } => {
+            let db = Opener::new(config, connection)?.database(database).await?;
+            Ok(Arc::new(SqlQueue::new(&db)))
+        }
+        QueueKind::Embedded { .. } => Ok(open(config, connection).await?.queue),
+        QueueKind::Sync => Err(nothing_to_consume().into()),
+    }
+}
+
+/// Opens the failures alone.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_failed(config: &Config) -> Result<Arc<dyn FailedJobs>, OpenError> {
+    Opener::new(config, &config.queue)?.failed(None).await
+}
+
+/// Opens the batches: the table `job_batches` in the database of `DB_CONNECTION`, as in Laravel's
+/// `config/queue.php`; the worker's own file when nothing is configured.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_batches(config: &Config) -> Result<Arc<dyn Batches>, OpenError> {
+    let mut opener = Opener::new(config, &config.queue)?;
+    let db = match &config.queue.kind {
+        QueueKind::Embedded { path, .. } => {
+            let path = Some(path.clone());
+            opener.database(&config::Database::Sqlite { path }).await?
+        }
+        QueueKind::Redis { .. } | QueueKind::Database { .. } | QueueKind::Sync => {
+            opener.database(config.databases.default()?).await?
+        }
+    };
+    Ok(Arc::new(SqlBatches::new(&db)))
 }
 
 /// Opens one database of the application, for `worker migrate`. A missing SQLite file is made.

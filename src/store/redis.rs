@@ -12,6 +12,7 @@
 //!
 //! Needs Redis 5 or later, or a server that is like it. Knows nothing of what a payload means, beyond its `attempts` and `createdAt`.
 
+mod aside;
 mod batch;
 mod cache;
 mod clear;

@@ -1,6 +1,7 @@
 //! What a deployment is made of, checked as far as it can be without a systemd and without an engine.
 
 mod compose;
+mod cramped;
 mod image;
 mod units;
 

@@ -14,6 +14,7 @@ mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod moving;
 mod poison;
 mod shutdown;
 mod site;

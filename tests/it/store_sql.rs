@@ -1,5 +1,6 @@
 //! What is particular to SQL tables: PHP workers beside us, failures, the cache, and making the tables.
 
+mod batches;
 mod cache;
 mod claim;
 mod failed;

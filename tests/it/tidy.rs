@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["store", "runner", "wire", "config", "clock", "telemetry"],
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
+    ("moving", &["store", "wire"]),
     // Floor 2, and pure: what stores answered comes in as plain values.
     ("doctor", &["config", "store::port", "wire"]),
     // Floor 3.
@@ -30,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "control",
             "doctor",
             "failed",
+            "moving",
             "runtime",
             "store",
             "runner",
@@ -48,6 +50,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "control",
             "doctor",
             "failed",
+            "moving",
             "config",
             "telemetry",
             "exit",

@@ -7,18 +7,23 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 24] = [
     "run",
     "work",
     "demo",
     "dispatch",
     "inspect",
     "status",
+    "monitor",
     "doctor",
     "failed",
     "retry",
+    "retry-batch",
     "forget",
     "flush",
+    "prune-failed",
+    "prune-batches",
+    "move",
     "clear",
     "restart",
     "pause",

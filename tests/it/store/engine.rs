@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use worker::config::{MysqlTls, Secret, SslMode};
-use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
+use worker::store::port::{Held, NewJob, OnceJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
 use worker::store::sql::{Database, MysqlOptions, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
 
@@ -200,6 +200,15 @@ pub(crate) fn job_with(store: &dyn Queue, queue: &str, uuid: &str, data: &str) -
         queue: QueueName::new(queue),
         payload: Bytes::from(payload),
         delay: None,
+    }
+}
+
+/// A job that is pushed once.
+pub(crate) fn once(marker: &str, job: &NewJob) -> OnceJob {
+    OnceJob {
+        marker: marker.to_owned(),
+        job: job.clone(),
+        attempts: 0,
     }
 }
 

@@ -8,6 +8,8 @@
 //! Written for what both servers have, from 5.6 on; no statement differs between them but for `SKIP LOCKED`.
 
 mod admin;
+mod aside;
+mod batches;
 mod claim;
 mod engine;
 mod error;
@@ -18,6 +20,7 @@ mod heads;
 mod insert;
 mod jobs;
 mod look;
+mod markers;
 mod names;
 mod session;
 mod sessions;
@@ -41,9 +44,10 @@ use self::sessions::Sessions;
 pub(in crate::store::sql) use self::survey::MysqlSurvey;
 use self::watch::{Waiter, Watch};
 use super::{
-    CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
+    AsideAsk, AsideHold, AsideLine, CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord,
+    FailedWhich, Fate, Hold, JobRecord, Lives, OnceRecord,
 };
-use crate::store::port::{Depth, QueueName};
+use crate::store::port::{AsideEnd, Depth, PruneBatches, QueueName};
 use crate::store::sql::migrate::Migration;
 use crate::store::sql::options::{MysqlOptions, SqlOptions};
 use crate::store::{Error, Kind};
@@ -165,16 +169,34 @@ impl Dialect for Mysql {
         pushed
     }
 
-    async fn push_once(&self, marker: String, job: JobRecord) -> Result<bool, Error> {
+    async fn push_once(&self, jobs: Vec<OnceRecord>) -> Result<Vec<bool>, Error> {
         let names = self.names();
-        let pushed = self.engine.run(jobs::PushOnce { names, marker, job }).await;
+        let pushed = self.engine.run(markers::PushOnce { names, jobs }).await;
         self.changed([]);
         pushed
     }
 
-    async fn drop_marker(&self, marker: String) -> Result<(), Error> {
+    async fn drop_markers(&self, markers: Vec<String>) -> Result<(), Error> {
         let names = self.names();
-        self.engine.run(jobs::DropMarker { names, marker }).await
+        self.engine.run(markers::DropMarkers { names, markers }).await
+    }
+
+    async fn set_aside(&self, ask: AsideAsk) -> Result<Vec<AsideLine>, Error> {
+        let names = self.names();
+        let set = self.engine.run(aside::SetAside { names, ask }).await;
+        self.changed([]);
+        set
+    }
+
+    async fn end_aside(&self, rows: Vec<AsideHold>, end: AsideEnd) -> Result<Vec<bool>, Error> {
+        let names = self.names();
+        let freed: Vec<i64> = match end {
+            AsideEnd::Remove => Vec::new(),
+            AsideEnd::PutBack => rows.iter().map(|row| row.id).collect(),
+        };
+        let ended = self.engine.run(aside::EndAside { names, rows, end }).await;
+        self.changed(freed);
+        ended
     }
 
     async fn wait(&self, queues: &[QueueName]) -> Result<(), Error> {
@@ -224,6 +246,22 @@ impl Dialect for Mysql {
     async fn forget(&self, which: &FailedWhich, limit: u32) -> Result<u64, Error> {
         let (names, which) = (self.names(), which.clone());
         self.engine.run(failures::Forget { names, which, limit }).await
+    }
+
+    async fn batch_failures(&self, batch: &str) -> Result<Option<String>, Error> {
+        let (names, batch) = (self.names(), batch.to_owned());
+        self.engine.run(batches::Failures { names, batch }).await
+    }
+
+    async fn prune_batches(&self, which: PruneBatches, before: i64, limit: u32) -> Result<u64, Error> {
+        let names = self.names();
+        let prune = batches::Prune {
+            names,
+            which,
+            before,
+            limit,
+        };
+        self.engine.run(prune).await
     }
 
     async fn retry(&self, failure: i64, job: JobRecord) -> Result<bool, Error> {

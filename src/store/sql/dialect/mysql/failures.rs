@@ -120,6 +120,7 @@ fn condition(which: &FailedWhich) -> String {
         FailedWhich::Id(FailedId::Number(id)) => format!("id = {id}"),
         FailedWhich::Id(FailedId::Uuid(uuid)) => format!("`uuid` = {}", text(uuid)),
         FailedWhich::Until(time) => format!("`failed_at` <= {}", text(time)),
+        FailedWhich::Before(time) => format!("`failed_at` < {}", text(time)),
     }
 }
 

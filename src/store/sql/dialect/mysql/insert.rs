@@ -42,6 +42,7 @@ pub(super) async fn insert(
 /// Runs one statement; again with other characters where the column does not hold these.
 async fn insert_rows(session: &mut Session, sql: &Arc<str>, jobs: &[JobRecord]) -> Result<(), sqlx::Error> {
     let mut form = Form::default();
+    let most_attempts = session.most_attempts();
     loop {
         let mut push = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
         for job in jobs {
@@ -51,7 +52,9 @@ async fn insert_rows(session: &mut Session, sql: &Arc<str>, jobs: &[JobRecord]) 
                 // Only a column of bytes holds these.
                 Err(_) => push.bind(job.payload.to_vec()),
             };
-            push = push.bind(job.delay_s);
+            push = push
+                .bind(i64::from(job.attempts).min(most_attempts))
+                .bind(job.delay_s);
         }
         match push.execute(session.connection()).await {
             Ok(_) => return Ok(()),
@@ -61,7 +64,7 @@ async fn insert_rows(session: &mut Session, sql: &Arc<str>, jobs: &[JobRecord]) 
 }
 
 fn statement(table: &str, rows: usize) -> Arc<str> {
-    let row = format!("(?, ?, 0, null, least({NOW} + ?, {LATEST}), {NOW})");
+    let row = format!("(?, ?, ?, null, least({NOW} + ?, {LATEST}), {NOW})");
     let rows = vec![row; rows].join(", ");
     let columns = "queue, payload, attempts, reserved_at, available_at, created_at";
     format!("insert into {table} ({columns}) values {rows}").into()

@@ -11,7 +11,7 @@ use super::failures::upsert;
 use super::insert::insert;
 use super::names::{LATEST, NOW, Names};
 use super::session::Session;
-use super::text::{numbers, text};
+use super::text::numbers;
 use super::verb::Verb;
 
 /// Moves the ends of reservations.
@@ -199,67 +199,5 @@ impl Verb for Push {
         session.execute("start transaction".to_owned()).await?;
         insert(session, &self.names.jobs, &self.jobs).await?;
         session.execute("commit".to_owned()).await.map(drop)
-    }
-}
-
-/// Inserts a job unless its marker is there.
-pub(super) struct PushOnce {
-    pub(super) names: Arc<Names>,
-    pub(super) marker: String,
-    pub(super) job: JobRecord,
-}
-
-#[async_trait::async_trait]
-impl Verb for PushOnce {
-    type Out = bool;
-
-    fn action(&self) -> String {
-        format!("push once to queue {:?}", self.job.queue)
-    }
-
-    async fn run(&self, session: &mut Session) -> Result<bool, sqlx::Error> {
-        let Names { jobs, markers, .. } = &*self.names;
-        let marker = text(&self.marker);
-        let mark =
-            format!("start transaction; insert into {markers} (marker, created_at) values ({marker}, {NOW})");
-        match session.execute(mark).await {
-            Ok(_) => {}
-            Err(error) if super::error::is_duplicate(&error) => {
-                session.execute("rollback".to_owned()).await?;
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        }
-        insert(session, jobs, std::slice::from_ref(&self.job)).await?;
-        session.execute("commit".to_owned()).await?;
-        Ok(true)
-    }
-}
-
-/// Removes a marker.
-pub(super) struct DropMarker {
-    pub(super) names: Arc<Names>,
-    pub(super) marker: String,
-}
-
-#[async_trait::async_trait]
-impl Verb for DropMarker {
-    type Out = ();
-
-    fn action(&self) -> String {
-        "forget a marker".to_owned()
-    }
-
-    fn is_repeatable(&self) -> bool {
-        true
-    }
-
-    async fn run(&self, session: &mut Session) -> Result<(), sqlx::Error> {
-        let unmark = format!(
-            "delete from {} where marker = {}",
-            self.names.markers,
-            text(&self.marker)
-        );
-        session.execute(unmark).await.map(drop)
     }
 }
