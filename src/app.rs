@@ -20,6 +20,7 @@ use crate::wire::{Cipher, Keys};
 pub mod bench;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod foreground;
 pub mod http;
 pub mod lanes;
@@ -28,6 +29,7 @@ pub mod presence;
 pub mod report;
 pub mod schedule;
 mod tending;
+pub mod watchdog;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.
@@ -77,17 +79,8 @@ impl App {
                 },
                 Err(error) => error,
             };
-            if let OpenError::Config(problem) = &error {
-                return Err(
-                    Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into(),
-                );
-            }
             if !error.may_pass() || started.elapsed() + wait > patience {
-                let message = format!(
-                    "the store of connection {} cannot be used: {error}",
-                    connection.name
-                );
-                return Err(Failure::new(Exit::Unreachable, message).into());
+                return Err(refused(&error, &connection.name));
             }
             if !said {
                 said = true;
@@ -186,6 +179,8 @@ impl App {
             let search_path = [("search_path", postgres.quoted_search_path())];
             let options = postgres.connect_options().options(search_path);
             Pool::Postgres(pool_options().connect_lazy_with(options))
+        } else if let Some(mysql) = connect::mysql(database) {
+            Pool::Mysql(pool_options().connect_lazy_with(mysql.connect_options()))
         } else if let Database::Sqlite { path: Some(path) } = database {
             let options = sqlx::sqlite::SqliteConnectOptions::new()
                 .filename(path)
@@ -246,6 +241,34 @@ pub fn keys(config: &Config) -> anyhow::Result<Option<Keys>> {
         )
     };
     Ok(Some(parsed.ok_or_else(refused)?))
+}
+
+/// The queues of a connection, when its store answers.
+///
+/// # Errors
+/// Exit 78 for a configuration that cannot be served, 69 when the store does not answer.
+pub async fn open_queue(config: &Config, connection: &QueueConnection) -> anyhow::Result<Arc<dyn Queue>> {
+    let name = &connection.name;
+    let queue = connect::open_queue(config, connection)
+        .await
+        .map_err(|error| refused(&error, name))?;
+    match queue.ping().await {
+        Ok(()) => Ok(queue),
+        Err(error) => Err(refused(&OpenError::Store(error), name)),
+    }
+}
+
+/// A store that cannot be opened, as the end of a command.
+pub fn refused(error: &OpenError, connection: &str) -> anyhow::Error {
+    match error {
+        OpenError::Config(problem) => {
+            Failure::new(Exit::Config, format!("invalid configuration:\n  {problem}")).into()
+        }
+        OpenError::Store(error) => {
+            let message = format!("the store of connection {connection} cannot be used: {error}");
+            Failure::new(Exit::Unreachable, message).into()
+        }
+    }
 }
 
 /// A store's error as the end of a command.

@@ -10,15 +10,20 @@ mod completions;
 mod config;
 mod demo;
 mod dispatch;
+mod doctor;
 mod failed;
 mod flush;
 mod forget;
 mod inspect;
 mod migrate;
+mod monitor;
+mod moving;
 pub mod output;
 mod pause;
+mod prune;
 mod restart;
 mod retry;
+mod retry_batch;
 mod run;
 mod run_job;
 mod session;
@@ -32,6 +37,7 @@ Try it:
   worker run --queue einvoice       consume one queue of the application
   worker status                     what waits, what runs, what nobody consumes
   worker config                     every setting, and where it comes from
+  worker doctor                     what is wrong before it hurts
 
 Settings are read from the environment, Laravel's .env and worker.toml; see .env.example.
 Every command also answers to its artisan name: worker queue:work, worker queue:failed, ...";
@@ -90,6 +96,11 @@ enum Command {
     Inspect(inspect::Args),
     /// What waits, what runs, who consumes, and what nobody consumes.
     Status(status::Args),
+    /// How many jobs queues hold, and which hold too many.
+    #[command(visible_alias = "queue:monitor")]
+    Monitor(monitor::Args),
+    /// Find out what is wrong before it hurts: settings, stores, tables, queues, time limits.
+    Doctor(doctor::Args),
     /// List failed jobs.
     #[command(visible_alias = "queue:failed")]
     Failed(failed::Args),
@@ -102,6 +113,18 @@ enum Command {
     /// Remove all failed jobs, or the old ones.
     #[command(visible_alias = "queue:flush")]
     Flush(flush::Args),
+    /// Remove failed jobs that are old.
+    #[command(visible_alias = "queue:prune-failed")]
+    PruneFailed(prune::FailedArgs),
+    /// Put the failed jobs of a batch back on their queues.
+    #[command(visible_alias = "queue:retry-batch")]
+    RetryBatch(retry_batch::Args),
+    /// Remove batches that are old.
+    #[command(visible_alias = "queue:prune-batches")]
+    PruneBatches(prune::BatchesArgs),
+    /// Move the jobs that wait on one connection to another.
+    #[command(name = "move")]
+    Move(moving::Args),
     /// Remove every job of a queue.
     #[command(visible_alias = "queue:clear")]
     Clear(clear::Args),
@@ -139,10 +162,16 @@ impl Cli {
             Command::Dispatch(args) => dispatch::run(common, &args),
             Command::Inspect(args) => inspect::run(common, &args),
             Command::Status(args) => status::run(common, &args),
+            Command::Monitor(args) => monitor::run(common, &args),
+            Command::Doctor(args) => doctor::run(common, &args),
             Command::Failed(args) => failed::run(common, &args),
             Command::Retry(args) => retry::run(common, &args),
             Command::Forget(args) => forget::run(common, &args),
             Command::Flush(args) => flush::run(common, &args),
+            Command::PruneFailed(args) => prune::failed(common, &args),
+            Command::RetryBatch(args) => retry_batch::run(common, &args),
+            Command::PruneBatches(args) => prune::batches(common, &args),
+            Command::Move(args) => moving::run(common, &args),
             Command::Clear(args) => clear::run(common, &args),
             Command::Restart(args) => restart::run(common, &args),
             Command::Pause(args) => pause::pause(common, &args),

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Stopped as asked, or done.
     Done,
-    /// An unexpected error; a second signal forced the end; `forget` found nothing; `clear` was refused.
+    /// An unexpected error; a second signal forced the end; `doctor` found errors; `forget` or `retry-batch` found
+    /// nothing; `clear` was refused; `monitor --fail` alerts; `move` was stopped, or a job may run on both sides.
     Error,
     /// The memory limit was reached (the number is Laravel's).
     Memory,
-    /// The input of `inspect` or `dispatch --raw` cannot be read.
+    /// The input of `inspect` or `dispatch --raw` cannot be read, or a payload that `move` met.
     Unreadable,
     /// A store was not reachable within the start-up limit.
     Unreachable,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::runtime::dispatch::random_id;
 use crate::store::Error;
-use crate::store::port::{FailedFilter, FailedId, FailedJobs, FailedRow, NewJob, Queue, Retried, Retry};
+use crate::store::port::{
+    FailedFilter, FailedId, FailedJobs, FailedRow, NewJob, OnceJob, Queue, Retried, Retry,
+};
 use crate::wire::edit;
 
 /// The most rows that one call lists or retries; commands go on until nothing is left.
@@ -57,10 +59,15 @@ impl Retrier {
         if self.failed.list(&this, 1).await?.is_empty() {
             return Ok(Outcome::Gone);
         }
-        let marker = format!("{}:{}", row.id, row.uuid.as_deref().unwrap_or("-"));
-        self.queue.push_once(&marker, &retry.job).await?;
+        let marker = format!("retry:{}:{}", row.id, row.uuid.as_deref().unwrap_or("-"));
+        let once = OnceJob {
+            marker: marker.clone(),
+            job: retry.job,
+            attempts: 0,
+        };
+        self.queue.push_once(&[once]).await?;
         self.failed.forget(&this).await?;
-        self.queue.drop_marker(&marker).await?;
+        self.queue.drop_markers(&[marker]).await?;
         Ok(Outcome::Pushed)
     }
 

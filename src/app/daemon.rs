@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -15,6 +16,7 @@ use super::App;
 use super::lanes::LaneFlags;
 use super::php::{self, Runners};
 use super::tending::Tending;
+use super::watchdog;
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
@@ -24,17 +26,20 @@ use crate::runner::php::pool::Pool;
 use crate::runner::router::Router;
 use crate::runtime::attempt;
 use crate::runtime::decide::Outcome;
-use crate::runtime::engine::{Budget, Engine, Options, Troubles};
+use crate::runtime::engine::{Budget, Engine, Options};
 use crate::runtime::history::History;
 use crate::runtime::hold::{Cause, Holds};
 use crate::runtime::lane::Lane;
+use crate::runtime::pulse::{Beat, Pulse};
 use crate::runtime::report::Reporter;
 use crate::runtime::reserve::Dry;
 use crate::runtime::settle::{Settler, Writer};
 use crate::runtime::state::{State, StopReason};
+use crate::runtime::troubles::{Subject, Troubles, Witness};
 use crate::runtime::unknown::Unknowns;
 use crate::runtime::worker::run_lane;
 use crate::store::port::QueueName;
+use crate::telemetry;
 
 /// How long attempts that were told to end may take before the process leaves without them.
 const CUT_OFF: Duration = Duration::from_secs(3);
@@ -120,6 +125,7 @@ impl Daemon {
             holds: Arc::clone(&engine.holds),
             reporter: Arc::clone(&engine.reporter),
             troubles: Arc::clone(&engine.troubles),
+            pulse: Arc::clone(&engine.pulse),
             lease: engine.options.lease,
         };
         let threads = std::thread::available_parallelism().map_or(4, usize::from).max(4);
@@ -160,6 +166,7 @@ impl Daemon {
         let forced = self.flush(forced).await;
         watches.abort_all();
         super::presence::leave(&self.app).await;
+        telemetry::tell_rest();
         let reason = self.engine.state.reason();
         info!("Stopped: {}", reason.map_or("forced", StopReason::as_str));
         match (forced, reason) {
@@ -231,9 +238,7 @@ impl Daemon {
                 }
             }
         }
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Stopping]) {
-            warn!("Failed to tell systemd that we stop: {error}");
-        }
+        watchdog::tell(&NotifyState::Stopping);
         self.drain(&mut lanes).await
     }
 
@@ -317,9 +322,12 @@ impl Daemon {
             Arc::clone(&engine.queue),
             engine.options.lease,
         );
-        let renew = async move { holds.renew_leases(&*queue, lease).await };
+        let beat = engine.pulse.beat("the renewal of leases");
+        let store = Witness::new(&engine.troubles, Subject::Store, "renew leases");
+        let renew = async move { holds.renew_leases(&*queue, lease, &beat, &store).await };
         watches.spawn(vital("the renewal of leases", state.clone(), renew));
-        let limits = watch_limits(Arc::clone(&engine.holds), Arc::downgrade(engine));
+        let beat = engine.pulse.beat("the watch over limits");
+        let limits = watch_limits(Arc::clone(&engine.holds), beat, Arc::downgrade(engine));
         watches.spawn(vital("the watch over limits", state.clone(), limits));
         let watch = cache::Watch {
             cache: self.app.stores.cache.clone(),
@@ -345,6 +353,8 @@ impl Daemon {
         }
         let (app, beating, pool) = (self.app.clone(), Arc::clone(engine), self.pool.clone());
         watches.spawn(async move { super::presence::beat(app, beating, pool).await });
+        let watched = Arc::clone(engine);
+        watches.spawn(async move { watchdog::watch(watched).await });
         watches
     }
 
@@ -370,9 +380,7 @@ impl Daemon {
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }
-        if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-            warn!("Failed to tell systemd that we are ready: {error}");
-        }
+        watchdog::tell(&NotifyState::Ready);
     }
 }
 
@@ -385,14 +393,14 @@ pub(super) async fn vital(what: &'static str, state: State, task: impl Future<Ou
 }
 
 /// Looks at limits, and ends attempts whose code does not end by itself.
-async fn watch_limits(holds: Arc<Holds>, engine: Weak<Engine>) {
+async fn watch_limits(holds: Arc<Holds>, beat: Beat, engine: Weak<Engine>) {
     let tracker = TaskTracker::new();
     let finish = |run: Arc<attempt::Run>| {
         if let Some(engine) = engine.upgrade() {
             tracker.spawn(async move { attempt::finish(&engine, &run, Outcome::TimedOut).await });
         }
     };
-    holds.watch_limits(finish).await;
+    holds.watch_limits(&beat, finish).await;
 }
 
 fn engine(
@@ -429,5 +437,6 @@ fn engine(
         unknowns: Unknowns::default(),
         budget: Budget::new(plan.options.max_jobs),
         troubles: Arc::new(Troubles::default()),
+        pulse: Arc::new(Pulse::default()),
     }))
 }

@@ -8,10 +8,16 @@ use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use jiff::Timestamp;
 use serde_json::json;
 use tracing::{error, info};
 
 use crate::runtime::engine::Engine;
+use crate::runtime::state::{Pauses, StopReason};
+use crate::runtime::troubles::Trouble;
+
+/// Subjects of troubles that keep no job of ours from being taken.
+const HARMLESS: [&str; 2] = ["queues", "schedule"];
 
 /// Serves health until the task is ended.
 pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {
@@ -31,29 +37,89 @@ pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {
     }
 }
 
-/// 200 when the worker takes jobs, else 503; the reasons are in the body either way.
+/// 200 when the worker takes jobs, else 503; the reasons are in the body either way. Asks no store.
 async fn ready(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
-    let mut reasons = engine.troubles.list();
-    let lost = engine.holds.lost_slots();
-    if lost > 0 {
-        reasons.push(format!(
-            "slots: {lost} are taken by code that does not end when it is told to"
-        ));
-    }
-    let word = engine.state.word();
-    if word != "running" {
-        reasons.push(format!("state: {word}"));
-    }
-    let ready = reasons.iter().all(|reason| {
-        reason.starts_with("queues:") || reason.starts_with("schedule:") || reason == "state: paused"
-    });
+    let reasons = reasons(&engine);
+    let ready = reasons.iter().all(|reason| !reason.blocks);
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
+    let reasons: Vec<_> = reasons.into_iter().map(|reason| reason.text).collect();
+    let (state, running) = (engine.state.word(), engine.holds.len());
     (
         status,
-        Json(json!({ "ready": ready, "state": word, "running": engine.holds.len(), "reasons": reasons })),
+        Json(json!({ "ready": ready, "state": state, "running": running, "reasons": reasons })),
     )
+}
+
+/// Something worth knowing about a worker's readiness.
+struct Reason {
+    text: String,
+    /// Whether it keeps the worker from taking jobs, against its will.
+    blocks: bool,
+}
+
+fn reasons(engine: &Engine) -> Vec<Reason> {
+    let mut reasons: Vec<_> = engine
+        .troubles
+        .list()
+        .into_iter()
+        .map(|trouble| Reason {
+            text: format!(
+                "{}: {} (since {})",
+                trouble.subject,
+                trouble.what,
+                began(engine, &trouble)
+            ),
+            blocks: !HARMLESS.contains(&trouble.subject.as_str()),
+        })
+        .collect();
+    let lost = engine.holds.lost_slots();
+    if lost > 0 {
+        reasons.push(Reason {
+            text: format!("slots: {lost} are taken by code that does not end when it is told to"),
+            blocks: true,
+        });
+    }
+    if engine.state.stopping().is_cancelled() {
+        let why = engine.state.reason().map_or("forced", StopReason::as_str);
+        let held = engine.holds.len();
+        reasons.push(Reason {
+            text: format!("state: draining because of {why}, {held} jobs in hand"),
+            blocks: true,
+        });
+    } else if let Some(paused) = paused(&engine.state.pauses().borrow()) {
+        reasons.push(Reason {
+            text: format!("state: paused: {paused}"),
+            blocks: false,
+        });
+    }
+    reasons
+}
+
+/// When a trouble began, in UTC.
+fn began(engine: &Engine, trouble: &Trouble) -> Timestamp {
+    let lasts = i64::try_from(trouble.since.elapsed().as_secs()).unwrap_or(i64::MAX);
+    let began = engine.clock.unix_s().saturating_sub(lasts);
+    Timestamp::from_second(began).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// What is paused, and by whom.
+fn paused(pauses: &Pauses) -> Option<String> {
+    let mut by = Vec::new();
+    if pauses.by_signal {
+        by.push("everything, by SIGUSR2".to_owned());
+    }
+    if pauses.everywhere {
+        by.push("everything, by queue:pause".to_owned());
+    }
+    if pauses.maintenance {
+        by.push("everything, by maintenance mode".to_owned());
+    }
+    let mut queues: Vec<_> = pauses.queues.iter().map(|queue| queue.as_str()).collect();
+    queues.sort_unstable();
+    by.extend(queues.iter().map(|queue| format!("{queue}, by queue:pause")));
+    (!by.is_empty()).then(|| by.join("; "))
 }

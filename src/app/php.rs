@@ -9,7 +9,7 @@ use crate::runner::php::children::Children;
 use crate::runner::php::output::Sink;
 use crate::runner::php::pool::{Health, Pool};
 use crate::runner::php::settings::{Pattern, Settings};
-use crate::runtime::engine::Troubles;
+use crate::runtime::troubles::Troubles;
 
 /// Which runners take jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,18 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::App;
 use crate::runner::php::pool::Pool;
 use crate::runtime::engine::Engine;
+use crate::store::Kind;
 use crate::store::port::{PhpProcess, Process, Running};
 
 /// How often the process looks at itself.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often it speaks when nothing has changed.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long it says nothing after its word was refused: a missing table is not there two seconds later.
+const REFUSED: Duration = Duration::from_secs(60);
 /// How long its word holds.
 const HOLDS_FOR: Duration = Duration::from_secs(35);
 /// Jobs that run for less than this are not worth a word, in seconds.
@@ -37,6 +40,8 @@ pub async fn beat(app: App, engine: Arc<Engine>, pool: Option<Arc<Pool>>) -> ! {
         php: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
+    let mut refused = false;
+    let pulse = engine.pulse.beat("the word about this process");
     loop {
         engine.state.word().clone_into(&mut process.state);
         let served = engine.state.served().into_iter();
@@ -52,12 +57,19 @@ pub async fn beat(app: App, engine: Arc<Engine>, pool: Option<Arc<Pool>>) -> ! {
                 php: pool.as_deref().map(php).unwrap_or_default(),
                 ..process.clone()
             };
-            match app.stores.presence.beat(&saying, HOLDS_FOR).await {
+            // Asked at least every ten seconds, so a store that does not answer shows on an idle worker too.
+            match pulse.asking(app.stores.presence.beat(&saying, HOLDS_FOR)).await {
                 Ok(()) => said = Some((process.clone(), Instant::now())),
+                Err(error) if error.kind() == Kind::Refused => {
+                    if !std::mem::replace(&mut refused, true) {
+                        warn!("`worker status` does not know of this process: failed to {error}");
+                    }
+                    pulse.during(tokio::time::sleep(REFUSED)).await;
+                }
                 Err(error) => debug!("This process could not make itself known: {error}"),
             }
         }
-        tokio::time::sleep(LOOK).await;
+        pulse.during(tokio::time::sleep(LOOK)).await;
     }
 }
 

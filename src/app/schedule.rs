@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::App;
 use crate::clock::Clock;
 use crate::runner::php::children::{Child, Children, Exit, Group};
-use crate::runtime::engine::Troubles;
+use crate::runtime::troubles::Troubles;
 
 /// How often the scheduler of another process on this host is looked for.
 const STAND_BY: Duration = Duration::from_secs(10);

@@ -2,6 +2,8 @@
 
 use std::io::BufRead;
 
+use serde_json::json;
+
 use super::session::{Session, block_on};
 use super::{Common, output};
 use crate::app::unreachable;
@@ -25,6 +27,9 @@ pub(super) struct Args {
     /// Do not ask, also in production.
     #[arg(long)]
     force: bool,
+    /// Print JSON: the connection, and per queue how many jobs were removed.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Removes all jobs, waiting, delayed and reserved; asks first in production.
@@ -46,6 +51,7 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         } else {
             named
         };
+        let mut told = Vec::with_capacity(queues.len());
         for queue in queues {
             let removed = app
                 .stores
@@ -53,7 +59,13 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
                 .clear(&queue)
                 .await
                 .map_err(|error| unreachable(&error))?;
-            output::say(format!("{removed} jobs removed from {queue}."));
+            if !args.json {
+                output::say(format!("{removed} jobs removed from {queue}."));
+            }
+            told.push(json!({ "queue": queue.as_str(), "removed": removed }));
+        }
+        if args.json {
+            output::json(&json!({ "connection": app.connection.name, "queues": told }))?;
         }
         Ok(Exit::Done)
     })

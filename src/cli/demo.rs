@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
 use super::session::block_on_threads;
 use super::{Common, output};
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// Where the embedded SQLite file is made [default: one in the system's temporary directory].
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Print JSON instead: the file, and per queue what became of its jobs.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Shows the worker at work.
@@ -40,6 +44,11 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
         let demo = Demo::set_up(&dir).await?;
         let queues = demo.queues();
         let jobs: u64 = queues.iter().map(|(_, tally)| tally.jobs).sum();
+        if args.json {
+            let outcome = demo.work(Arc::new(Silence)).await?;
+            as_json(&outcome)?;
+            return Ok(Exit::Done);
+        }
         output::say(format!(
             "Dispatched {jobs} sample jobs on {} queues in {}",
             queues.len(),
@@ -124,6 +133,33 @@ impl Audience for Stage {
             output::say(format!("{queue:>12} {done:>3}/{jobs:<3} {line}"));
         }
     }
+}
+
+/// For `--json`: nobody watches.
+#[derive(Debug)]
+struct Silence;
+
+impl Audience for Silence {
+    fn moved(&self, _: &str, _: &Tally, _: &End) {}
+}
+
+fn as_json(outcome: &Outcome) -> anyhow::Result<()> {
+    let queues: Vec<_> = outcome
+        .queues
+        .iter()
+        .map(|(queue, tally)| {
+            json!({
+                "queue": queue,
+                "jobs": tally.jobs,
+                "done": tally.done,
+                "retried": tally.retried,
+                "failed": tally.failed,
+                "busy_s": tally.busy.as_secs_f64(),
+                "longest_s": tally.longest.as_secs_f64(),
+            })
+        })
+        .collect();
+    output::json(&json!({ "file": outcome.file, "took_s": outcome.took.as_secs_f64(), "queues": queues }))
 }
 
 fn summarise(outcome: &Outcome) {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use worker_jobs::Dispatch;
 
@@ -61,6 +61,9 @@ pub(super) struct Args {
     /// How many of it.
     #[arg(long, default_value_t = 1)]
     count: usize,
+    /// Print JSON: connection, queue, and the uuids; null for a raw payload without one.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Pushes the job and prints its uuid.
@@ -82,6 +85,7 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     block_on(async {
         let app = session.app(args.connection.as_deref()).await?;
         let mut left = args.count;
+        let mut told: Vec<Option<String>> = Vec::new();
         while left > 0 {
             let some = left.min(BATCH);
             let batch = (0..some)
@@ -93,10 +97,16 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
                 .push(&jobs)
                 .await
                 .map_err(|error| unreachable(&error))?;
-            if !common.is_quiet() {
+            if args.json {
+                told.extend(uuids);
+            } else if !common.is_quiet() {
                 uuids.iter().flatten().for_each(output::say);
             }
             left -= some;
+        }
+        if args.json {
+            let (connection, queue) = (&app.connection.name, args.queue(&app));
+            output::json(&json!({ "connection": connection, "queue": queue.as_str(), "uuids": told }))?;
         }
         Ok(Exit::Done)
     })
@@ -164,13 +174,15 @@ impl Args {
         app.stores.queue.carries_attempts().then(random_id)
     }
 
-    fn new_job(&self, app: &App, payload: bytes::Bytes) -> NewJob {
-        let queue = self
-            .queue
+    fn queue(&self, app: &App) -> QueueName {
+        self.queue
             .as_deref()
-            .map_or_else(|| app.default_queue(), QueueName::new);
+            .map_or_else(|| app.default_queue(), QueueName::new)
+    }
+
+    fn new_job(&self, app: &App, payload: bytes::Bytes) -> NewJob {
         NewJob {
-            queue,
+            queue: self.queue(app),
             payload,
             delay: self.delay(),
         }

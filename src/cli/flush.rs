@@ -1,5 +1,7 @@
 //! `worker flush`: remove all failed jobs, or the old ones.
 
+use serde_json::json;
+
 use super::session::{Session, block_on};
 use super::{Common, output};
 use crate::app::unreachable;
@@ -15,6 +17,9 @@ pub(super) struct Args {
     /// Only those that failed more than this many hours ago.
     #[arg(long, default_value_t = 0)]
     hours: u32,
+    /// Print JSON: removed.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Removes failed jobs.
@@ -31,7 +36,11 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
             .flush(args.hours)
             .await
             .map_err(|error| unreachable(&error))?;
-        output::say(format!("{removed} failed jobs removed."));
+        if args.json {
+            output::json(&json!({ "removed": removed }))?;
+        } else {
+            output::say(format!("{removed} failed jobs removed."));
+        }
         Ok(Exit::Done)
     })
 }

@@ -1,5 +1,7 @@
 //! `worker forget`: remove one failed job.
 
+use serde_json::json;
+
 use super::retry::failed_id;
 use super::session::{Session, block_on};
 use super::{Common, output};
@@ -18,6 +20,9 @@ Exit code 1 when there is no such failed job.")]
 pub(super) struct Args {
     /// The failed job's uuid or number.
     id: String,
+    /// Print JSON: removed.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Removes the failed job; exit 1 when there is none.
@@ -35,11 +40,15 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
             .forget(&filter)
             .await
             .map_err(|error| unreachable(&error))?;
+        if args.json {
+            output::json(&json!({ "removed": removed }))?;
+        } else if removed > 0 {
+            output::say("Failed job removed.");
+        }
         if removed == 0 {
             output::remark(format!("There is no failed job with the id {}.", args.id));
             return Ok(Exit::Error);
         }
-        output::say("Failed job removed.");
         Ok(Exit::Done)
     })
 }

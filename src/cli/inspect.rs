@@ -23,6 +23,9 @@ pub(super) struct Args {
     /// The payload's file; - for standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
+    /// Taken for uniformity: it prints JSON in any case.
+    #[arg(long, hide = true)]
+    json: bool,
 }
 
 /// Prints the payload's contents as JSON.

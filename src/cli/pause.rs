@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::session::{Session, block_on};
 use super::{Common, output};
 use crate::app::unreachable;
@@ -26,6 +28,9 @@ pub(super) struct Args {
     /// All queues of all connections. Resuming all does not undo single pauses.
     #[arg(long)]
     all: bool,
+    /// Print JSON: connection, queue, paused; null stands for all.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Pauses.
@@ -40,11 +45,7 @@ pub(super) fn pause(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         control::cache::pause(&*cache, &connection, queue.as_ref())
             .await
             .map_err(|error| unreachable(&error))?;
-        output::say(format!(
-            "{} paused; running jobs go on.",
-            what(&connection, queue.as_ref())
-        ));
-        Ok(Exit::Done)
+        args.tell(&connection, queue.as_ref(), true)
     })
 }
 
@@ -60,12 +61,24 @@ pub(super) fn resume(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         control::cache::resume(&*cache, &connection, queue.as_ref())
             .await
             .map_err(|error| unreachable(&error))?;
-        output::say(format!("{} resumed.", what(&connection, queue.as_ref())));
-        Ok(Exit::Done)
+        args.tell(&connection, queue.as_ref(), false)
     })
 }
 
 impl Args {
+    fn tell(&self, connection: &str, queue: Option<&QueueName>, paused: bool) -> anyhow::Result<Exit> {
+        if self.json {
+            let connection = queue.map(|_| connection);
+            let queue = queue.map(QueueName::as_str);
+            output::json(&json!({ "connection": connection, "queue": queue, "paused": paused }))?;
+        } else if paused {
+            output::say(format!("{} paused; running jobs go on.", what(connection, queue)));
+        } else {
+            output::say(format!("{} resumed.", what(connection, queue)));
+        }
+        Ok(Exit::Done)
+    }
+
     /// The connection and the queue; no queue for all.
     fn target(&self, session: &Session) -> (String, Option<QueueName>) {
         let own = session.loaded.config.queue.name.clone();

@@ -31,6 +31,9 @@ pub(super) struct Args {
     /// Those with numbers in this range, such as 1-50.
     #[arg(long, value_name = "FROM-TO", value_parser = range)]
     range: Vec<(i64, i64)>,
+    /// Print JSON: ids retried, unknown, gone, unconfigured.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Retries what is asked for. Unknown ids are said; the exit code stays 0, as Laravel's.
@@ -40,37 +43,77 @@ pub(super) struct Args {
 pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     let session = Session::start(common)?;
     block_on(async {
-        let app = session.app(None).await?;
-        let mut retry = Work {
-            session,
-            retriers: HashMap::new(),
-            app,
-            pushed: 0,
-        };
+        let mut work = Work::new(session, args.json).await?;
         if args.ids.iter().any(|id| id == "all") || (args.ids.is_empty() && args.range.is_empty()) {
-            retry.range((i64::MIN, i64::MAX), args.queue.as_deref()).await?;
+            work.range((i64::MIN, i64::MAX), args.queue.as_deref()).await?;
         } else {
             for id in &args.ids {
-                retry.one(id).await?;
+                work.one(id).await?;
             }
             for range in &args.range {
-                retry.range(*range, args.queue.as_deref()).await?;
+                work.range(*range, args.queue.as_deref()).await?;
             }
         }
-        output::say(format!("{} failed jobs are back on their queues.", retry.pushed));
+        work.finish()?;
         Ok(Exit::Done)
     })
 }
 
-struct Work {
+/// Retrying, with what came of it so far.
+pub(super) struct Work {
     session: Session,
     retriers: HashMap<String, Retrier>,
     app: App,
-    pushed: u64,
+    json: bool,
+    told: Told,
+}
+
+/// What `--json` prints.
+#[derive(Default, serde::Serialize)]
+struct Told {
+    /// Ids of those that are back on their queues.
+    retried: Vec<String>,
+    /// Ids of which there is no failed job.
+    unknown: Vec<String>,
+    /// Ids of those that someone else dealt with at the same time.
+    gone: Vec<String>,
+    /// Ids of those whose connection is not configured here: they stay failed.
+    unconfigured: Vec<String>,
 }
 
 impl Work {
-    async fn one(&mut self, id: &str) -> anyhow::Result<()> {
+    /// Nothing is retried yet.
+    ///
+    /// # Errors
+    /// Exit 78 or 69, see [`Session::app`].
+    pub(super) async fn new(session: Session, json: bool) -> anyhow::Result<Self> {
+        Ok(Self {
+            app: session.app(None).await?,
+            session,
+            retriers: HashMap::new(),
+            json,
+            told: Told::default(),
+        })
+    }
+
+    /// Says what came of it.
+    ///
+    /// # Errors
+    /// As [`output::json`].
+    pub(super) fn finish(self) -> anyhow::Result<()> {
+        if self.json {
+            return output::json(&self.told);
+        }
+        let count = self.told.retried.len();
+        output::say(format!("{count} failed jobs are back on their queues."));
+        Ok(())
+    }
+
+    /// Retries one, by uuid or number.
+    ///
+    /// # Errors
+    /// Exit 69 when a store does not answer.
+    pub(super) async fn one(&mut self, id: &str) -> anyhow::Result<()> {
         let filter = FailedFilter::Id(failed_id(id));
         let rows = self
             .app
@@ -83,6 +126,7 @@ impl Work {
             Some(row) => self.retry(row).await,
             None => {
                 output::remark(format!("There is no failed job with the id {id}."));
+                self.told.unknown.push(id.to_owned());
                 Ok(())
             }
         }
@@ -122,15 +166,21 @@ impl Work {
                 "{id} stays failed: its connection {:?} is not configured here.",
                 row.connection
             ));
+            self.told.unconfigured.push(id);
             return Ok(());
         };
         let outcome = retrier.retry(row).await;
         match outcome.map_err(|error| unreachable(&error))? {
             Outcome::Pushed => {
-                self.pushed += 1;
-                output::say(&id);
+                if !self.json {
+                    output::say(&id);
+                }
+                self.told.retried.push(id);
             }
-            Outcome::Gone => output::remark(format!("{id} was dealt with by someone else.")),
+            Outcome::Gone => {
+                output::remark(format!("{id} was dealt with by someone else."));
+                self.told.gone.push(id);
+            }
         }
         Ok(())
     }

@@ -68,6 +68,25 @@ impl QueueConnection {
     }
 }
 
+impl QueueConnection {
+    /// Whether the jobs of both connections lie in one store under the same names.
+    #[must_use]
+    pub fn shares_store(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (QueueKind::Redis { db, .. }, QueueKind::Redis { db: other, .. }) => db == other,
+            (
+                QueueKind::Database { database, table, .. },
+                QueueKind::Database {
+                    database: other,
+                    table: other_table,
+                    ..
+                },
+            ) => database == other && table == other_table,
+            (one, other) => one == other,
+        }
+    }
+}
+
 impl Config {
     /// The queue connection `name`, for the CONNECTION argument of `worker work redis`.
     ///
@@ -340,6 +359,19 @@ mod tests {
                 .kind,
             redis(3, "default", 60)
         );
+    }
+
+    #[test]
+    fn connections_that_share_a_store() {
+        let config = with(&[("REDIS_QUEUE_DB", "5")]);
+        let shares = |one: &str, other: &str| {
+            config
+                .connection(one)
+                .unwrap()
+                .shares_store(&config.connection(other).unwrap())
+        };
+        assert!(shares("redis", "high") && shares("database", "database"));
+        assert!(!shares("redis", "database") && !shares("database", "migration"));
     }
 
     #[test]

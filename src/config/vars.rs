@@ -172,7 +172,7 @@ variables! {
         "release or fail", "What becomes of a job of a class that nothing here can run";
     WORKER_SLEEP --"sleep" Plain, "3",
         "seconds such as 3 or 0.5, or with a unit: 500ms; up to 1 day",
-        "Longest wait between two looks at an idle queue of a store that cannot wake the worker; Redis and SQLite can";
+        "Longest wait between two looks at an idle queue of a store that cannot wake the worker; Redis and SQLite can, and PostgreSQL with worker migrate --notify";
     WORKER_PHP_BINARY Plain, "php",
         "the path of a program, or its name in PATH", "PHP that runs the application's jobs";
     WORKER_PHP_ARGS Plain, "",

@@ -7,9 +7,11 @@ use tokio::sync::Notify;
 
 use super::history::History;
 use super::hold::Holds;
+use super::pulse::Pulse;
 use super::report::Reporter;
 use super::settle::Settler;
 use super::state::State;
+use super::troubles::Troubles;
 use super::unknown::Unknowns;
 use crate::clock::Clock;
 use crate::runner::Runner;
@@ -86,6 +88,8 @@ pub struct Engine {
     pub budget: Budget,
     /// What keeps the worker from being ready.
     pub troubles: Arc<Troubles>,
+    /// Whether the loops turn.
+    pub pulse: Arc<Pulse>,
 }
 
 /// How many jobs may still be started, of the `max_jobs` asked for. Lanes ask before they reserve and give
@@ -156,40 +160,6 @@ impl Budget {
     }
 }
 
-/// What is wrong now, by subject; readiness and `status` tell it, the log tells changes.
-#[derive(Debug, Default)]
-pub struct Troubles(Mutex<std::collections::BTreeMap<String, String>>);
-
-impl Troubles {
-    /// Something is wrong. Returns whether this is news.
-    pub fn set(&self, subject: &str, what: impl Into<String>) -> bool {
-        self.lock().insert(subject.to_owned(), what.into()).is_none()
-    }
-
-    /// As [`Troubles::set`], but another text counts as news too.
-    pub fn note(&self, subject: &str, what: &str) -> bool {
-        self.lock().insert(subject.to_owned(), what.to_owned()).as_deref() != Some(what)
-    }
-
-    /// It is right again. Returns whether this is news.
-    pub fn clear(&self, subject: &str) -> bool {
-        self.lock().remove(subject).is_some()
-    }
-
-    /// All that is wrong, as `subject: what`.
-    #[must_use]
-    pub fn list(&self) -> Vec<String> {
-        self.lock()
-            .iter()
-            .map(|(subject, what)| format!("{subject}: {what}"))
-            .collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::BTreeMap<String, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,15 +176,5 @@ mod tests {
         budget.settle(3, 3);
         assert_eq!(budget.try_take(9), Some(0), "spent");
         assert_eq!(Budget::new(None).try_take(7), Some(7));
-    }
-
-    #[test]
-    fn troubles_are_news_once() {
-        let troubles = Troubles::default();
-        assert!(troubles.set("store", "it does not answer"));
-        assert!(!troubles.set("store", "it still does not"));
-        assert_eq!(troubles.list(), ["store: it still does not"]);
-        assert!(troubles.clear("store"));
-        assert!(!troubles.clear("store"));
     }
 }

@@ -3,7 +3,7 @@
 //! One task renews all leases of a store in one call; one task looks at all limits. Neither costs anything
 //! while nothing is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -13,6 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::attempt::Run;
+use super::pulse::Beat;
+use super::troubles::Witness;
+use crate::store::Error;
 use crate::store::port::{Held, Queue, QueueName, Receipt};
 
 /// How often limits are looked at: an attempt is told to end at most this long after its limit.
@@ -21,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(50);
 pub const GRACE: Duration = Duration::from_millis(500);
 /// When an attempt that was told to end and did not is taken for stuck.
 const STUCK: Duration = Duration::from_millis(900);
+/// How many kinds of lost jobs are named in one line.
+const NAMED: usize = 5;
 /// The wait after a renewal that failed.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -187,56 +192,64 @@ impl Holds {
     }
 
     /// Renews every lease each third of it, for ever. A job that is no longer ours is told to end.
-    pub async fn renew_leases(&self, queue: &dyn Queue, lease: Duration) -> ! {
+    pub async fn renew_leases(&self, queue: &dyn Queue, lease: Duration, beat: &Beat, store: &Witness) -> ! {
         loop {
-            self.wait_for_some().await;
-            tokio::time::sleep(lease / 3).await;
-            while !self.renew_once(queue, lease).await {
-                tokio::time::sleep(RETRY).await;
+            beat.during(self.wait_for_some()).await;
+            beat.during(tokio::time::sleep(lease / 3)).await;
+            while let Err(error) = beat.asking(self.renew_once(queue, lease)).await {
+                store.failed(&error);
+                beat.during(tokio::time::sleep(RETRY)).await;
             }
+            store.works();
         }
     }
 
-    async fn renew_once(&self, queue: &dyn Queue, lease: Duration) -> bool {
+    async fn renew_once(&self, queue: &dyn Queue, lease: Duration) -> Result<(), Error> {
         let holds = self.snapshot();
         let receipts: Vec<_> = holds
             .iter()
             .map(|hold| (hold.queue.clone(), hold.receipt.clone()))
             .collect();
         if receipts.is_empty() {
-            return true;
+            return Ok(());
         }
-        match queue.renew(&receipts, lease).await {
-            Ok(answers) => {
-                for (hold, _) in holds.iter().zip(answers).filter(|(_, held)| *held == Held::Lost) {
-                    self.lose(hold);
-                }
-                true
-            }
-            Err(error) => {
-                warn!(%error, "Failed to renew {} leases, trying again: {error}", receipts.len());
-                false
-            }
-        }
+        let answers = queue.renew(&receipts, lease).await?;
+        let lost = holds.iter().zip(answers).filter(|(_, held)| *held == Held::Lost);
+        Self::lose(lost.map(|(hold, _)| &**hold));
+        Ok(())
     }
 
-    /// A lease that was not renewed because the job is being settled is no loss.
-    fn lose(&self, hold: &Hold) {
-        if hold.is_claimed() {
-            return;
+    /// Ends the attempts whose leases are lost. A lease that was not renewed because the job is being settled
+    /// is no loss.
+    fn lose<'a>(lost: impl Iterator<Item = &'a Hold>) {
+        let mut names = BTreeSet::new();
+        let mut count = 0;
+        for hold in lost.filter(|hold| !hold.is_claimed()) {
+            count += 1;
+            if names.len() < NAMED {
+                let name = hold
+                    .run()
+                    .map_or_else(|| "a job".to_owned(), |run| run.name.clone());
+                names.insert(format!("{name} on {}", hold.queue));
+            }
+            hold.end(Cause::Lost);
         }
-        let run = hold.run();
-        let name = run.as_ref().map_or("a job", |run| run.name.as_str());
-        warn!(queue = %hold.queue, "Lost the lease of {name} on {}: another worker holds it, its attempt here is stopped", hold.queue);
-        hold.end(Cause::Lost);
+        if count > 0 {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            warn!(
+                count,
+                "Lost {count} leases, of {names}: other workers hold these jobs now, the attempts here are stopped"
+            );
+        }
     }
 
     /// Looks at every limit, for ever: tells attempts out of time to end, and hands those that do not to
     /// `stuck`.
-    pub async fn watch_limits(&self, stuck: impl Fn(Arc<Run>)) -> ! {
+    pub async fn watch_limits(&self, beat: &Beat, stuck: impl Fn(Arc<Run>)) -> ! {
         loop {
-            self.wait_for_some().await;
+            beat.during(self.wait_for_some()).await;
             tokio::time::sleep(LOOK).await;
+            beat.turn();
             let now = Instant::now();
             for hold in self.snapshot() {
                 let Some(deadline) = hold.deadline.get().filter(|deadline| **deadline <= now) else {

@@ -5,15 +5,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use tracing::{error, info, warn};
+use tracing::warn;
 
 use super::engine::Engine;
 use super::hold::Hold;
 use super::lane::Lane;
+use super::pulse::Beat;
 use super::settle::Order;
 use super::state::{Pauses, StopReason};
+use super::troubles::{Subject, Witness};
 use super::unknown::Share;
 use crate::runner::seats::{Granted, Place, Seat};
+use crate::store::Error;
 use crate::store::port::{QueueName, Reserved, Settle};
 
 /// The longest wait for a wake-up; the drivers look for due jobs more often themselves.
@@ -24,8 +27,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 const STAND_BACK: Duration = Duration::from_secs(10);
 /// The first wait after an error; doubles up to ten seconds.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// The pause after a wait for jobs that failed.
+const WAIT_AGAIN: Duration = Duration::from_secs(1);
 /// The longest wait after an error.
 const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// How often a lane says again that it leaves its jobs to others.
+const REMINDER: Duration = Duration::from_secs(600);
 
 /// A reserved job on its way to a slot. Dropped unstarted, it is given back uncounted.
 #[derive(Debug)]
@@ -89,6 +96,10 @@ pub struct Reserver {
     place: Option<Place>,
     is_dry: bool,
     dry_since: Option<Instant>,
+    store: Witness,
+    waiting: Witness,
+    stood_back: Option<Instant>,
+    retry: Duration,
 }
 
 impl Reserver {
@@ -98,7 +109,13 @@ impl Reserver {
         let slots = Arc::new(Semaphore::new(lane.slots));
         let seats = engine.runner.seats().filter(|_| lane.php > 0);
         let place = seats.map(|seats| seats.place(lane.php, lane.longest()));
+        let witness = |what: &str| {
+            let doing = format!("{what} on lane {}", lane.name);
+            Witness::new(&engine.troubles, Subject::Store, doing)
+        };
         Self {
+            store: witness("take jobs"),
+            waiting: witness("wait for jobs"),
             engine,
             lane,
             slots,
@@ -107,63 +124,69 @@ impl Reserver {
             place,
             is_dry: false,
             dry_since: None,
+            stood_back: None,
+            retry: FIRST_RETRY,
         }
     }
 
     /// Reserves until the worker stops, or nobody takes the jobs any more.
     pub async fn run(mut self, jobs: mpsc::Sender<Leased>) {
+        let beat = self.engine.pulse.beat(format!("lane {}", self.lane.name));
         let stopping = self.engine.state.stopping().clone();
-        let mut retry = FIRST_RETRY;
-        loop {
-            let Some((permits, queues, pauses)) = self.free_slots().await else {
-                return;
-            };
+        while let Some((permits, queues, pauses)) = beat.during(self.free_slots()).await {
             if jobs.is_closed() {
                 return;
             }
-            let taking = self.seats(permits.num_permits());
-            let Some((most, seats)) = stopping.run_until_cancelled(taking).await else {
+            let taking = stopping.run_until_cancelled(self.seats(permits.num_permits()));
+            let Some((most, seats)) = beat.during(taking).await else {
                 return;
             };
             let asking = self.engine.budget.take(most);
-            let Some(asked) = stopping.run_until_cancelled(asking).await else {
+            let asking = stopping.run_until_cancelled(asking);
+            let Some(asked) = beat.during(asking).await else {
                 return;
             };
             if asked == 0 {
                 drop(permits);
-                let _ = stopping
-                    .run_until_cancelled(self.engine.holds.wait_for_none())
-                    .await;
+                let all_done = self.engine.holds.wait_for_none();
+                let _ = beat.during(stopping.run_until_cancelled(all_done)).await;
                 self.engine.state.stop(StopReason::MaxJobs);
                 return;
             }
-            match self
-                .engine
-                .queue
-                .reserve(&queues, asked, self.engine.options.lease)
+            let lease = self.engine.options.lease;
+            match beat
+                .asking(self.engine.queue.reserve(&queues, asked, lease))
                 .await
             {
                 Ok(reserved) => {
-                    self.recovered();
-                    retry = FIRST_RETRY;
+                    self.store.works();
+                    self.retry = FIRST_RETRY;
                     let found = reserved.len();
                     self.hand_on(reserved, permits, seats, &jobs).await;
                     self.engine.budget.settle(asked, found);
                     if found == 0 {
-                        self.idle(&queues, pauses).await;
+                        self.idle(&beat, &queues, pauses).await;
                     } else {
                         self.set_dry(false);
                     }
                 }
                 Err(error) => {
                     self.engine.budget.settle(asked, 0);
-                    self.trouble(&error.to_string());
-                    let wait = retry.mul_f64(0.5 + fastrand::f64() / 2.0);
-                    retry = (retry * 2).min(LONGEST_RETRY);
-                    let _ = stopping.run_until_cancelled(tokio::time::sleep(wait)).await;
+                    self.back_off(&beat, &error).await;
                 }
             }
         }
+    }
+
+    /// Waits before the store is asked again, longer each time.
+    async fn back_off(&mut self, beat: &Beat, error: &Error) {
+        self.store.failed(error);
+        let wait = self.retry.mul_f64(0.5 + fastrand::f64() / 2.0);
+        self.retry = (self.retry * 2).min(LONGEST_RETRY);
+        let wait = tokio::time::sleep(wait);
+        let _ = beat
+            .during(self.engine.state.stopping().run_until_cancelled(wait))
+            .await;
     }
 
     /// Waits for at least one free slot and one queue that may be consumed; `None` when the worker stops.
@@ -254,13 +277,15 @@ impl Reserver {
     }
 
     /// Nothing is there: ends the worker when that was asked for, else waits for something.
-    async fn idle(&mut self, queues: &[QueueName], mut pauses: watch::Receiver<Pauses>) {
+    async fn idle(&mut self, beat: &Beat, queues: &[QueueName], mut pauses: watch::Receiver<Pauses>) {
         let stopping = self.engine.state.stopping().clone();
         let at_most = match self.engine.options.stop_when_empty_for {
             Some(patience) => {
-                self.stop_if_empty(patience).await;
+                beat.asking(self.stop_if_empty(patience)).await;
                 LOOK_AGAIN
             }
+            // A short wait tells soon whether waiting works again.
+            None if self.waiting.is_ill() => WAIT_AGAIN,
             None => LONGEST_WAIT,
         };
         let wait = async {
@@ -269,13 +294,13 @@ impl Reserver {
                 _ = pauses.changed() => Ok(()),
             }
         };
-        match stopping.run_until_cancelled(wait).await {
-            None | Some(Ok(())) => {}
+        match beat.during(stopping.run_until_cancelled(wait)).await {
+            None => {}
+            Some(Ok(())) => self.waiting.works(),
             Some(Err(error)) => {
-                self.trouble(&error.to_string());
-                let _ = stopping
-                    .run_until_cancelled(tokio::time::sleep(Duration::from_secs(1)))
-                    .await;
+                self.waiting.failed(&error);
+                let wait = tokio::time::sleep(WAIT_AGAIN);
+                let _ = beat.during(stopping.run_until_cancelled(wait)).await;
             }
         }
     }
@@ -313,13 +338,14 @@ impl Reserver {
         }
     }
 
-    async fn stand_back(&self) {
+    /// Leaves the lane's queues to others for a while.
+    async fn stand_back(&mut self) {
         let subject = format!("lane {}", self.lane.name);
-        let classes = self.engine.unknowns.classes().join(", ");
-        if self.engine.troubles.set(
-            &subject,
-            format!("most jobs are of classes that nobody here runs: {classes}"),
-        ) {
+        let classes = self.engine.unknowns.classes();
+        let what = format!("most jobs are of classes that nobody here runs: {classes}");
+        self.engine.troubles.set(&subject, what);
+        if self.stood_back.is_none_or(|said| said.elapsed() >= REMINDER) {
+            self.stood_back = Some(Instant::now());
             warn!(
                 "Lane {} sees mostly jobs of unknown classes ({classes}); leaving them to other workers, 10 s at a time",
                 self.lane.name
@@ -332,25 +358,5 @@ impl Reserver {
             .run_until_cancelled(tokio::time::sleep(STAND_BACK))
             .await;
         self.engine.troubles.clear(&subject);
-    }
-
-    fn trouble(&self, error: &str) {
-        let subject = format!("reserving on {}", self.lane.name);
-        if self.engine.troubles.set(&subject, error) {
-            error!(
-                "Failed to take jobs on lane {}, trying again until it works: {error}",
-                self.lane.name
-            );
-        }
-    }
-
-    fn recovered(&self) {
-        if self
-            .engine
-            .troubles
-            .clear(&format!("reserving on {}", self.lane.name))
-        {
-            info!("Taking jobs on lane {} works again", self.lane.name);
-        }
     }
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::{debug, error, warn};
 
-use super::engine::Troubles;
 use super::hold::{Hold, Holds};
+use super::pulse::{Beat, Pulse};
 use super::report::{End, Reporter};
+use super::troubles::{Subject, Troubles, Witness};
 use crate::store::port::{FailedJob, FailedJobs, Held, Queue, Settle, Settlement};
 use crate::store::{Error, Kind};
 
@@ -102,35 +103,76 @@ pub struct Writer {
     pub reporter: Arc<dyn Reporter>,
     /// What is wrong.
     pub troubles: Arc<Troubles>,
+    /// Whether the writing goes on.
+    pub pulse: Arc<Pulse>,
     /// How long a lease is.
     pub lease: Duration,
+}
+
+/// One of the two ways that verdicts go: whether it moves, and how its stores do.
+struct Way {
+    beat: Beat,
+    store: Witness,
+    failed: Witness,
+}
+
+impl Way {
+    fn new(pulse: &Pulse, troubles: &Arc<Troubles>, what: &str) -> Self {
+        Self {
+            beat: pulse.beat(format!("the writing of {what}")),
+            store: Witness::new(troubles, Subject::Store, format!("write {what}")),
+            failed: Witness::new(troubles, Subject::FailedJobs, format!("record {what}")),
+        }
+    }
+
+    fn works(&self) {
+        self.store.works();
+        self.failed.works();
+    }
+
+    /// Where both stores are one, a refusal is about the table of failures, all else about the store.
+    fn failed(&self, batch: &[Order], error: &Error) {
+        let records = batch.iter().any(|order| matches!(order.settle, Settle::Fail(_)));
+        if records && error.kind() == Kind::Refused {
+            self.failed.failed(error);
+        } else {
+            self.store.failed(error);
+        }
+    }
+
+    async fn wait_before_retry(&self, wait: &mut Duration) {
+        let pause = tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0));
+        self.beat.during(pause).await;
+        *wait = (*wait * 2).min(LONGEST_WAIT);
+    }
 }
 
 impl Writer {
     /// Writes all verdicts and all failures, each on its own way, until the settlers are gone.
     pub async fn run(&self, orders: Orders) {
+        let way = |what| Way::new(&self.pulse, &self.troubles, what);
         tokio::join!(
-            self.write_verdicts(orders.verdicts),
-            self.write_failures(orders.failures)
+            self.write_verdicts(orders.verdicts, way("verdicts")),
+            self.write_failures(orders.failures, way("failures"))
         );
     }
 
-    async fn write_verdicts(&self, mut orders: mpsc::Receiver<Order>) {
+    async fn write_verdicts(&self, mut orders: mpsc::Receiver<Order>, way: Way) {
         let mut batch = Vec::with_capacity(BATCH);
-        while orders.recv_many(&mut batch, BATCH).await > 0 {
-            self.write_batch(&mut batch, "the queue").await;
+        while way.beat.during(orders.recv_many(&mut batch, BATCH)).await > 0 {
+            self.write_batch(&mut batch, &way).await;
         }
     }
 
     /// Writes a batch, trying again until it is written. Leaves `batch` empty.
-    async fn write_batch(&self, batch: &mut Vec<Order>, subject: &str) {
+    async fn write_batch(&self, batch: &mut Vec<Order>, way: &Way) {
         let mut resent = false;
         let mut wait = FIRST_WAIT;
         while !batch.is_empty() {
             let settlements: Vec<_> = batch.iter().map(settlement).collect();
-            match self.queue.settle(&settlements).await {
+            match way.beat.asking(self.queue.settle(&settlements)).await {
                 Ok(answers) => {
-                    self.recovered(subject);
+                    way.works();
                     for (order, held) in batch.iter().zip(answers) {
                         self.tell(order, held, resent);
                     }
@@ -138,12 +180,12 @@ impl Writer {
                     batch.clear();
                 }
                 Err(error) => {
-                    self.trouble(subject, &error);
+                    way.failed(batch, &error);
                     if error.is_ambiguous() {
                         resent = true;
                         self.let_refunds_lapse(batch);
                     }
-                    wait_before_retry(&mut wait).await;
+                    way.wait_before_retry(&mut wait).await;
                 }
             }
         }
@@ -161,37 +203,44 @@ impl Writer {
         });
     }
 
-    async fn write_failures(&self, mut orders: mpsc::Receiver<Order>) {
+    async fn write_failures(&self, mut orders: mpsc::Receiver<Order>, way: Way) {
         let mut batch = Vec::with_capacity(64);
-        while orders.recv_many(&mut batch, 64).await > 0 {
+        while way.beat.during(orders.recv_many(&mut batch, 64)).await > 0 {
             if self.queue.records_failures() {
-                self.write_batch(&mut batch, "failed jobs").await;
+                self.write_batch(&mut batch, &way).await;
             } else {
-                self.record_then_delete(&mut batch).await;
+                self.record_then_delete(&mut batch, &way).await;
             }
         }
     }
 
-    async fn record_then_delete(&self, batch: &mut Vec<Order>) {
+    async fn record_then_delete(&self, batch: &mut Vec<Order>, way: &Way) {
         let mut wait = FIRST_WAIT;
-        while let Err(error) = self.record(batch).await {
-            self.trouble("failed jobs", &error);
-            wait_before_retry(&mut wait).await;
+        while !self.record(batch, way).await {
+            way.wait_before_retry(&mut wait).await;
         }
-        self.recovered("failed jobs");
         for order in batch.iter_mut() {
             order.settle = Settle::Delete;
         }
-        self.write_batch(batch, "the queue").await;
+        self.write_batch(batch, way).await;
     }
 
-    /// Records the failures of jobs that are still ours; drops the others from the batch.
-    async fn record(&self, batch: &mut Vec<Order>) -> Result<(), Error> {
+    /// Records the failures of jobs that are still ours; drops the others from the batch. Says whether that
+    /// worked.
+    async fn record(&self, batch: &mut Vec<Order>, way: &Way) -> bool {
         let receipts: Vec<_> = batch
             .iter()
             .map(|order| (order.hold.queue.clone(), order.hold.receipt.clone()))
             .collect();
-        let mut answers = self.queue.renew(&receipts, self.lease).await?.into_iter();
+        let answers = match way.beat.asking(self.queue.renew(&receipts, self.lease)).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                way.store.failed(&error);
+                return false;
+            }
+        };
+        way.store.works();
+        let mut answers = answers.into_iter();
         batch.retain(|order| {
             let held = answers.next() != Some(Held::Lost);
             if !held {
@@ -208,9 +257,17 @@ impl Writer {
             })
             .collect();
         if failures.is_empty() {
-            Ok(())
-        } else {
-            self.failed.record(&failures).await
+            return true;
+        }
+        match way.beat.asking(self.failed.record(&failures)).await {
+            Ok(()) => {
+                way.failed.works();
+                true
+            }
+            Err(error) => {
+                way.failed.failed(&error);
+                false
+            }
         }
     }
 
@@ -228,22 +285,6 @@ impl Writer {
             self.reporter.ended(end);
         }
     }
-
-    fn trouble(&self, subject: &str, error: &Error) {
-        let hint = match error.kind() {
-            Kind::Refused => "the jobs stay reserved until this is mended",
-            _ => "trying again",
-        };
-        if self.troubles.set(subject, error.to_string()) {
-            error!("Failed to write verdicts to {subject}, {hint}: {error}");
-        }
-    }
-
-    fn recovered(&self, subject: &str) {
-        if self.troubles.clear(subject) {
-            warn!("Writing verdicts to {subject} works again");
-        }
-    }
 }
 
 fn settlement(order: &Order) -> Settlement {
@@ -252,9 +293,4 @@ fn settlement(order: &Order) -> Settlement {
         receipt: order.hold.receipt.clone(),
         settle: order.settle.clone(),
     }
-}
-
-async fn wait_before_retry(wait: &mut Duration) {
-    tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-    *wait = (*wait * 2).min(LONGEST_WAIT);
 }

@@ -1,10 +1,10 @@
 //! Jobs that no runner knows: put off without costing an attempt, longer each time, so that workers beside
 //! this one get them; said once per class.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The first wait of a class.
@@ -15,6 +15,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 const REMINDER: Duration = Duration::from_secs(600);
 /// How many classes are remembered; names come from outside.
 const CLASSES: usize = 1000;
+/// How many classes are said within [`BREATH`]; the others when they are met again.
+const AT_ONCE: usize = 5;
+/// The time in which no more are said.
+const BREATH: Duration = Duration::from_secs(10);
+/// How many classes are named together.
+const NAMED: usize = 10;
 /// How long others have for a job that came back: longer than a PHP worker sleeps by default.
 const TURN: Duration = Duration::from_millis(3500);
 /// How much earlier than expected a job may be due, in stores that count whole seconds.
@@ -37,58 +43,84 @@ pub struct PutOff {
 struct Class {
     delay: Duration,
     since: Instant,
-    said: Instant,
+    said: Option<Instant>,
 }
 
 /// What is known of unknown classes, for a whole process.
 #[derive(Debug, Default)]
-pub struct Unknowns(Mutex<HashMap<String, Class>>);
+pub struct Unknowns(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    classes: HashMap<String, Class>,
+    /// When classes were said last, the latest one at the end.
+    said: VecDeque<Instant>,
+}
+
+impl Known {
+    /// Whether one more class may be said now; one that may not is said when it is met again.
+    fn may_say(&mut self, now: Instant) -> bool {
+        let over = |said: &Instant| now.duration_since(*said) >= BREATH;
+        if self.said.len() >= AT_ONCE && !self.said.front().is_some_and(over) {
+            return false;
+        }
+        if self.said.len() >= AT_ONCE {
+            self.said.pop_front();
+        }
+        self.said.push_back(now);
+        true
+    }
+}
 
 impl Unknowns {
     /// Counts a job of `class` met at `now`. The wait doubles each time one wait has passed.
     pub fn put_off(&self, class: &str, now: Instant) -> PutOff {
-        let mut classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = classes.get_mut(class) {
-            let again = now.duration_since(known.since) >= known.delay;
-            if again {
-                known.delay = (known.delay * 2).min(LONGEST);
-                known.since = now;
-            }
-            let say = now.duration_since(known.said) >= REMINDER;
-            if say {
-                known.said = now;
-            }
+        let mut known = self.lock();
+        let known = &mut *known;
+        if !known.classes.contains_key(class) && known.classes.len() >= CLASSES {
             return PutOff {
-                delay: known.delay,
-                say,
-                again,
+                delay: FIRST,
+                say: false,
+                again: false,
             };
         }
-        let remembered = classes.len() < CLASSES;
-        if remembered {
-            classes.insert(
-                class.to_owned(),
-                Class {
-                    delay: FIRST,
-                    since: now,
-                    said: now,
-                },
-            );
-        }
-        PutOff {
+        let met = known.classes.entry(class.to_owned()).or_insert_with(|| Class {
             delay: FIRST,
-            say: remembered,
-            again: false,
+            since: now,
+            said: None,
+        });
+        let again = now.duration_since(met.since) >= met.delay;
+        if again {
+            met.delay = (met.delay * 2).min(LONGEST);
+            met.since = now;
+        }
+        let delay = met.delay;
+        let due = met.said.is_none_or(|said| now.duration_since(said) >= REMINDER);
+        let say = due && known.may_say(now);
+        if say && let Some(met) = known.classes.get_mut(class) {
+            met.said = Some(now);
+        }
+        PutOff { delay, say, again }
+    }
+
+    /// The classes met so far, sorted; of many only the first.
+    #[must_use]
+    pub fn classes(&self) -> String {
+        let known = self.lock();
+        let mut names: Vec<_> = known.classes.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        let names = names.join(", ");
+        if more > 0 {
+            format!("{names} and {more} more")
+        } else {
+            names
         }
     }
 
-    /// The classes met so far, sorted.
-    #[must_use]
-    pub fn classes(&self) -> Vec<String> {
-        let classes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<_> = classes.keys().cloned().collect();
-        names.sort();
-        names
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -185,7 +217,25 @@ mod tests {
             assert_eq!(unknowns.put_off("A", at(now)).delay, Duration::from_secs(seconds));
         }
         assert!(unknowns.put_off("A", at(700)).say);
-        assert_eq!(unknowns.classes(), ["A", "B"]);
+        assert_eq!(unknowns.classes(), "A, B");
+    }
+
+    #[test]
+    fn a_flood_of_classes_is_said_in_pieces() {
+        let unknowns = Unknowns::default();
+        let start = Instant::now();
+        let said = |after: Duration| {
+            let met = |class: usize| unknowns.put_off(&format!("Class{class:03}"), start + after).say;
+            (0..12).filter(|class| met(*class)).collect::<Vec<_>>()
+        };
+        assert_eq!(said(Duration::ZERO), [0, 1, 2, 3, 4]);
+        assert!(said(Duration::from_secs(1)).is_empty());
+        assert_eq!(said(BREATH), [5, 6, 7, 8, 9]);
+        assert_eq!(said(BREATH * 2), [10, 11]);
+        assert!(unknowns.classes().ends_with("Class009 and 2 more"));
+        let many = (0..2 * CLASSES)
+            .filter(|class| unknowns.put_off(&format!("More{class}"), start + BREATH * 9).say);
+        assert_eq!(many.count(), AT_ONCE);
     }
 
     #[test]

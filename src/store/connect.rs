@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::port::{Cache, FailedJobs, Presence, Queue};
-use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
+use super::port::survey::SqlSurvey;
+use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
+use super::redis::{
+    Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
+};
 use super::sql::{
-    Database, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
-    SqliteOptions, TableName, Tables,
+    Database, MysqlOptions, NullFailed, PostgresOptions, SqlBatches, SqlCache, SqlFailed, SqlOptions,
+    SqlPresence, SqlQueue, SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -67,6 +70,49 @@ pub async fn open(config: &Config, connection: &QueueConnection) -> Result<Store
     }
 }
 
+/// Opens the queues of `connection` alone. The worker's own file is made when it is missing.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_queue(config: &Config, connection: &QueueConnection) -> Result<Arc<dyn Queue>, OpenError> {
+    match &connection.kind {
+        QueueKind::Redis { db, .. } => Ok(Arc::new(RedisQueue::new(&redis(config, *db))?)),
+        QueueKind::Database { database, .. } => {
+            let db = Opener::new(config, connection)?.database(database).await?;
+            Ok(Arc::new(SqlQueue::new(&db)))
+        }
+        QueueKind::Embedded { .. } => Ok(open(config, connection).await?.queue),
+        QueueKind::Sync => Err(nothing_to_consume().into()),
+    }
+}
+
+/// Opens the failures alone.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_failed(config: &Config) -> Result<Arc<dyn FailedJobs>, OpenError> {
+    Opener::new(config, &config.queue)?.failed(None).await
+}
+
+/// Opens the batches: the table `job_batches` in the database of `DB_CONNECTION`, as in Laravel's
+/// `config/queue.php`; the worker's own file when nothing is configured.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_batches(config: &Config) -> Result<Arc<dyn Batches>, OpenError> {
+    let mut opener = Opener::new(config, &config.queue)?;
+    let db = match &config.queue.kind {
+        QueueKind::Embedded { path, .. } => {
+            let path = Some(path.clone());
+            opener.database(&config::Database::Sqlite { path }).await?
+        }
+        QueueKind::Redis { .. } | QueueKind::Database { .. } | QueueKind::Sync => {
+            opener.database(config.databases.default()?).await?
+        }
+    };
+    Ok(Arc::new(SqlBatches::new(&db)))
+}
+
 /// Opens one database of the application, for `worker migrate`. A missing SQLite file is made.
 ///
 /// # Errors
@@ -94,6 +140,34 @@ pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue,
         prefix: prefix.to_owned(),
         ..redis(config, db)
     })
+}
+
+/// A look at one database of the application's Redis server.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn survey_redis(config: &Config, db: u32) -> Result<RedisSurvey, Error> {
+    RedisSurvey::new(&redis(config, db))
+}
+
+/// A look at an SQL database, with the tables of `connection`. Nothing is opened yet, and nothing will be made.
+///
+/// # Errors
+/// When the configuration names what this build cannot serve.
+pub fn survey_sql(
+    config: &Config,
+    connection: &QueueConnection,
+    database: &config::Database,
+) -> Result<Arc<dyn SqlSurvey>, OpenError> {
+    let options = Opener::new(config, connection)?.options;
+    match (database, mysql(database), postgres(database)) {
+        (_, Some(mysql), _) => Ok(super::sql::survey_mysql(&mysql, &options)),
+        (_, _, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
+        (config::Database::Sqlite { path: Some(path) }, ..) => {
+            Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
+        }
+        (_, None, None) => Err(in_memory().into()),
+    }
 }
 
 /// What is said of `QUEUE_CONNECTION=sync`.
@@ -128,6 +202,33 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
         prefix: redis.prefix.clone(),
         cluster: false,
     }
+}
+
+/// How to reach a database of the application that is MySQL or MariaDB; `None` for another one.
+#[must_use]
+pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
+    let config::Database::Mysql {
+        host,
+        port,
+        socket,
+        database,
+        username,
+        password,
+        tls,
+        flavour: _,
+    } = database
+    else {
+        return None;
+    };
+    Some(MysqlOptions {
+        host: host.clone(),
+        port: *port,
+        socket: socket.clone(),
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        tls: tls.clone(),
+    })
 }
 
 /// How to reach a database of the application that is PostgreSQL; `None` for another one.
@@ -217,19 +318,15 @@ impl<'a> Opener<'a> {
             return Ok(opened.clone());
         }
         let options = self.options.clone();
-        let opened = match (database, postgres(database)) {
-            (_, Some(postgres)) => Database::postgres(&postgres, options),
-            (config::Database::Sqlite { path: Some(path) }, _) => {
+        let opened = match (database, mysql(database), postgres(database)) {
+            (_, Some(mysql), _) => Database::mysql(&mysql, options),
+            (_, _, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, ..) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
                 Database::sqlite(sqlite, options).await?
             }
-            (config::Database::Sqlite { path: None }, _) => {
-                return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
-            }
-            (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
-            }
+            (_, None, None) => return Err(in_memory().into()),
         };
         self.opened.push((database.clone(), opened.clone()));
         Ok(opened)
@@ -284,8 +381,12 @@ impl<'a> Opener<'a> {
     }
 }
 
-fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite, pgsql")
+fn in_memory() -> Problem {
+    Problem::new(
+        "DB_DATABASE",
+        "is :memory:, which no other process can see",
+        "a file",
+    )
 }
 
 impl OpenError {

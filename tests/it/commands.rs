@@ -1,5 +1,6 @@
 //! The commands of the command line, on good input and on bad.
 
+mod batches;
 mod clear;
 mod config;
 mod control;
@@ -7,5 +8,8 @@ mod dispatch;
 mod failed;
 mod help;
 mod inspect;
+mod json;
 mod migrate;
+mod monitor;
+mod moving;
 mod status;

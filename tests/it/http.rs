@@ -44,9 +44,27 @@ on_every_site! {
         assert_eq!((status, body), (200, all_well));
         assert_eq!(get(&address, "/elsewhere").0, 404);
 
+    }
+
+    /// A pause is wanted: it is told, but no fault.
+    fn a_pause_is_told_with_who_asked_for_it(site: &Site) {
+        let address = free_address();
+        let worker = site.worker(&["run", "--queue", "default,high"]).env("WORKER_HTTP", &address).spawn();
+        let paused = |by: &str| {
+            let told = json!([format!("state: paused: {by}")]);
+            wait_until(DEADLINE, || get(&address, "/readyz").1["reasons"] == told);
+            assert_eq!(get(&address, "/readyz").0, 200);
+        };
+        wait_until(DEADLINE, || get(&address, "/readyz").0 == 200);
+        site.command(&["pause", "default"]).success();
+        paused("default, by queue:pause");
+        assert_eq!(get(&address, "/readyz").1["state"], "running", "high is consumed");
         worker.signal(Signal::Usr2);
-        wait_until(DEADLINE, || get(&address, "/readyz").1["state"] == "paused");
-        assert_eq!(get(&address, "/readyz").0, 200, "a pause is wanted, no fault");
+        paused("everything, by SIGUSR2; default, by queue:pause");
+        assert_eq!(get(&address, "/readyz").1["state"], "paused");
+        worker.signal(Signal::Cont);
+        site.command(&["resume", "default"]).success();
+        wait_until(DEADLINE, || get(&address, "/readyz").1["reasons"] == json!([]));
     }
 
     fn a_draining_worker_lives_but_is_not_ready(site: &Site) {
@@ -58,7 +76,8 @@ on_every_site! {
         worker.signal(Signal::Term);
         wait_until(DEADLINE, || get(&address, "/readyz").0 == 503);
         let (_, body) = get(&address, "/readyz");
-        assert_eq!((&body["state"], &body["reasons"]), (&json!("draining"), &json!(["state: draining"])));
+        let reasons = json!(["state: draining because of a signal, 1 jobs in hand"]);
+        assert_eq!((&body["state"], &body["reasons"]), (&json!("draining"), &reasons));
         assert_eq!(get(&address, "/livez").0, 200);
     }
 
@@ -82,12 +101,40 @@ fn a_store_that_went_away_is_a_reason() {
     let mut worker = site.worker(&["run"]).env("WORKER_HTTP", &address).spawn();
     worker.wait_for_line("/livez and /readyz", DEADLINE);
     site.server().kill();
-    wait_until(DEADLINE, || get(&address, "/readyz").0 == 503);
-    let (_, body) = get(&address, "/readyz");
-    assert!(body["reasons"][0].to_string().contains("reserving on "), "{body}");
+    wait_until(DEADLINE, || {
+        let (status, body) = get(&address, "/readyz");
+        let reason = body["reasons"][0].as_str().unwrap_or_default();
+        let away = reason.starts_with("store: ") && reason.contains("Connection refused");
+        status == 503 && away && reason.contains(" (since 20")
+    });
     assert_eq!(get(&address, "/livez").0, 200, "the process itself is well");
     site.server().restart();
     wait_until(DEADLINE, || get(&address, "/readyz").0 == 200);
+}
+
+/// A server that keeps its connections but says nothing is away too. No error tells so yet.
+#[test]
+fn a_store_that_is_silent_is_a_reason() {
+    let mut site = Site::own_redis();
+    let address = free_address();
+    site.push("default", &site.slow(60_000));
+    let worker = site.worker(&["run", "--drain", "0"]).env("WORKER_HTTP", &address);
+    let mut worker = worker.spawn();
+    site.wait_for_note("start", 1);
+    assert_eq!(get(&address, "/readyz").0, 200);
+    site.server().pause();
+    wait_until(DEADLINE * 2, || get(&address, "/readyz").0 == 503);
+    let (_, body) = get(&address, "/readyz");
+    assert!(
+        body["reasons"][0]
+            .to_string()
+            .contains("had no answer for 10 s or more (since 20"),
+        "{body}"
+    );
+    worker.wait_for_line("Failed to get an answer, trying again until it works", DEADLINE);
+    site.server().resume();
+    wait_until(DEADLINE, || get(&address, "/readyz").0 == 200);
+    worker.wait_for_line("The store works again after ", DEADLINE);
 }
 
 /// A platform's PORT is the application's, not ours.

@@ -4,6 +4,7 @@ mod control;
 mod failed;
 mod handed_back;
 mod leases;
+mod moved;
 mod pushed;
 mod side_by_side;
 pub(crate) mod site;

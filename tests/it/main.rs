@@ -7,10 +7,14 @@
 
 mod commands;
 mod demo;
+mod deployment;
+mod doctor;
+mod floods;
 mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod moving;
 mod php;
 mod poison;
 mod shutdown;
@@ -18,5 +22,6 @@ mod site;
 mod store;
 mod store_sql;
 mod tidy;
+mod watchdog;
 mod webhook;
 mod wire;

@@ -207,6 +207,11 @@ impl Site {
             }
             return;
         }
+        self.push_rows(queue, payloads);
+    }
+
+    /// Pushes payloads as rows of the table of jobs, in order.
+    pub(crate) fn push_rows(&self, queue: &str, payloads: &[impl AsRef<[u8]>]) {
         let now = SystemClock.unix_s();
         let rows = payloads
             .iter()
@@ -239,6 +244,11 @@ impl Site {
                 reserved: scored(dump.reserved).collect(),
             };
         }
+        self.rows(name)
+    }
+
+    /// What lies in a queue of the table of jobs now.
+    pub(crate) fn rows(&self, name: &str) -> Queue {
         let sql = format!(
             "select cast(payload as blob), attempts, cast(coalesce(reserved_at, available_at) as real), \
              case when reserved_at is not null then 2 else available_at > unixepoch() end \

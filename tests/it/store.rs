@@ -11,9 +11,11 @@ pub(crate) mod engine;
 mod clear;
 mod concurrency;
 mod depth;
+mod end_aside;
 mod push;
 mod renew;
 mod reserve;
+mod set_aside;
 mod settle;
 mod wait;
 

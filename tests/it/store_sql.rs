@@ -1,11 +1,14 @@
 //! What is particular to SQL tables: PHP workers beside us, failures, the cache, and making the tables.
 
+mod batches;
 mod cache;
 mod claim;
 mod failed;
 mod leases;
 mod migrate;
+mod mysql;
 mod neighbours;
+mod postgres;
 pub(crate) mod table;
 
 use std::path::PathBuf;

@@ -19,6 +19,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &["store", "runner", "wire", "config", "clock", "telemetry"],
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
+    ("moving", &["store", "wire"]),
+    // Floor 2, and pure: what stores answered comes in as plain values.
+    ("doctor", &["config", "store::port", "wire"]),
     // Floor 3.
     ("control", &["runtime::state", "store", "config", "clock"]),
     // Floor 5: everything is put together here.
@@ -26,7 +29,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         "app",
         &[
             "control",
+            "doctor",
             "failed",
+            "moving",
             "runtime",
             "store",
             "runner",
@@ -43,7 +48,9 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "app",
             "control",
+            "doctor",
             "failed",
+            "moving",
             "config",
             "telemetry",
             "exit",

@@ -124,4 +124,11 @@ pub trait FailedJobs: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the store cannot be asked.
     async fn flush(&self, hours: u32) -> Result<u64, Error>;
+
+    /// Removes rows strictly older than `hours`, in bounded batches, as `queue:prune-failed` does; returns how
+    /// many, or `None` when failures are kept nowhere.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    async fn prune(&self, hours: u32) -> Result<Option<u64>, Error>;
 }

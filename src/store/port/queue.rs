@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::aside::{Aside, AsideEnd, OnceJob, Waiting};
 use super::failed::FailedJob;
 use crate::store::Error;
 
@@ -190,18 +191,50 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// When the store cannot be asked.
     async fn push(&self, jobs: &[NewJob]) -> Result<(), Error>;
 
-    /// Puts a job on its queue unless `marker` says that this was done before, and sets the marker, in one
-    /// step. Returns whether the job was pushed now.
+    /// Puts each job on its queue, in order, unless its marker says that this was done before, and sets the
+    /// marker in the same step. Says of each whether it was pushed now. A marker is kept for a week, unless
+    /// it is dropped.
     ///
     /// # Errors
-    /// When the store cannot be asked; repeating the call with the same marker is safe.
-    async fn push_once(&self, marker: &str, job: &NewJob) -> Result<bool, Error>;
+    /// When the store cannot be asked; repeating the call with the same markers is safe.
+    async fn push_once(&self, jobs: &[OnceJob]) -> Result<Vec<bool>, Error>;
 
-    /// Forgets a marker of [`Queue::push_once`].
+    /// Forgets markers of [`Queue::push_once`].
     ///
     /// # Errors
-    /// When the store cannot be asked.
-    async fn drop_marker(&self, marker: &str) -> Result<(), Error>;
+    /// When the store cannot be asked; repeating the call is safe.
+    async fn drop_markers(&self, markers: &[String]) -> Result<(), Error>;
+
+    /// Sets up to `max` jobs that wait in `queue` aside, so that nobody takes them for `hold`, and counts no
+    /// attempt. A batch ends early when its payloads are large together.
+    ///
+    /// Unless [`Queue::end_aside`] ends it, this ends by itself: after `hold` what was available is available
+    /// again, what was to become due within it is due, and what is due later was never touched. Those set
+    /// aside already come only when they are asked for ([`Waiting::Left`]), and their hold begins anew.
+    ///
+    /// # Errors
+    /// When the store cannot be asked; jobs may have been set aside all the same.
+    async fn set_aside(
+        &self,
+        queue: &QueueName,
+        which: Waiting,
+        max: usize,
+        hold: Duration,
+    ) -> Result<Vec<Aside>, Error>;
+
+    /// Ends what [`Queue::set_aside`] began; one answer per receipt, in order. A receipt outlives a hold that
+    /// begins anew. [`Held::Lost`]: the hold was
+    /// over and the job was taken or changed by someone else, and nothing was touched.
+    ///
+    /// # Errors
+    /// When the store cannot be asked. Repeating is safe, but a repeated one that answers [`Held::Lost`] may
+    /// have been carried out the first time.
+    async fn end_aside(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        end: AsideEnd,
+    ) -> Result<Vec<Held>, Error>;
 
     /// Returns when one of `queues` may hold an available job, or after `at_most`. Waking for nothing is
     /// allowed; not waking is not, beyond a second for due times.

@@ -54,6 +54,15 @@ impl Keys {
         }
     }
 
+    /// The hash of jobs that are set aside. On a cluster it is where its queue is.
+    pub(super) fn aside(&self, queue: &QueueName) -> String {
+        if self.tagged {
+            self.own(&format!("aside:{{{queue}}}"))
+        } else {
+            self.own(&format!("aside:{queue}"))
+        }
+    }
+
     /// A key of our own.
     pub(super) fn own(&self, name: &str) -> String {
         format!("{}worker:{name}", self.prefix)
@@ -100,6 +109,7 @@ mod tests {
         assert_eq!(keys.reserved(&queue), "facturino_queues:einvoice:reserved");
         assert_eq!(keys.notify(&queue), "facturino_queues:einvoice:notify");
         assert_eq!(keys.own("processes"), "facturino_worker:processes");
+        assert_eq!(keys.aside(&queue), "facturino_worker:aside:einvoice");
     }
 
     #[test]
@@ -107,6 +117,7 @@ mod tests {
         let keys = Keys::new("a_", true);
         let queue = QueueName::new("mail");
         assert_eq!(keys.delayed(&queue), "a_queues:{mail}:delayed");
+        assert_eq!(keys.aside(&queue), "a_worker:aside:{mail}");
         assert_eq!(keys.queue_of("a_queues:{mail}:delayed"), Some(queue));
     }
 

@@ -9,10 +9,12 @@ use super::connection::Connection;
 use super::failure::Failure;
 use super::keys::Keys;
 use super::script;
-use crate::store::port::NewJob;
+use crate::store::port::{NewJob, OnceJob};
 
-/// How long it is remembered that a marked job was pushed.
-const MARKER_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Markers that one call forgets.
+const MARKERS: usize = 1000;
+/// How long it is remembered that a marked job was pushed, and what is set aside.
+pub(super) const MARKER_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Adds jobs in order. What fits one call (500 jobs, 4 MB) is added whole or not at all.
 pub(super) async fn push(connection: &Connection, keys: &Keys, jobs: &[NewJob]) -> Result<(), Failure> {
@@ -29,9 +31,7 @@ pub(super) async fn push(connection: &Connection, keys: &Keys, jobs: &[NewJob]) 
                     .arg(keys.notify(queue));
             }
             for (job, index) in part.iter().zip(&indexes) {
-                command.arg(*index);
-                write_delay(job.delay, command);
-                command.write_arg(&job.payload);
+                write_job(job, *index, command);
             }
         };
         let pushed: Result<(), Failure> = connection.run(&script::PUSH, fill).await;
@@ -44,32 +44,60 @@ pub(super) async fn push(connection: &Connection, keys: &Keys, jobs: &[NewJob]) 
     Ok(())
 }
 
-/// Adds a job unless `marker` is set, and sets it. Returns whether it was added.
+/// Adds each job, in order, unless its marker is set, and sets it. Says of each whether it was added.
 pub(super) async fn push_once(
     connection: &Connection,
     keys: &Keys,
-    marker: &str,
-    job: &NewJob,
-) -> Result<bool, Failure> {
-    let fill = |command: &mut Cmd| {
-        command
-            .arg(4)
-            .arg(keys.list(&job.queue))
-            .arg(keys.delayed(&job.queue))
-            .arg(keys.notify(&job.queue))
-            .arg(marker_key(keys, marker));
-        write_delay(job.delay, command);
-        command.write_arg(&job.payload);
-        command.arg(MARKER_TTL.as_secs());
-    };
-    connection.run(&script::PUSH_ONCE, fill).await
+    jobs: &[OnceJob],
+) -> Result<Vec<bool>, Failure> {
+    let mut pushed = Vec::with_capacity(jobs.len());
+    for range in calls(jobs.iter().map(|once| once.job.payload.len())) {
+        let part = jobs.get(range).unwrap_or_default();
+        let (queues, indexes) = queues_of(part.iter().map(|once| &once.job.queue));
+        let fill = |command: &mut Cmd| {
+            command.arg(queues.len() * 4 + part.len());
+            for queue in &queues {
+                keys.write_all(queue, command);
+            }
+            for once in part {
+                command.arg(keys.own(&once.marker));
+            }
+            command.arg(MARKER_TTL.as_secs()).arg(queues.len());
+            for (once, index) in part.iter().zip(&indexes) {
+                write_job(&once.job, *index, command);
+            }
+        };
+        let flags: Result<Vec<u8>, Failure> = connection.run(&script::PUSH_ONCE, fill).await;
+        match flags {
+            Ok(flags) if flags.len() == part.len() => pushed.extend(flags.iter().map(|flag| *flag == b'1')),
+            Ok(_) => return Err(Failure::odd_reply()),
+            Err(failure) if pushed.is_empty() => return Err(failure),
+            Err(failure) => return Err(failure.half_done()),
+        }
+    }
+    Ok(pushed)
 }
 
-/// Forgets a marker.
-pub(super) async fn drop_marker(connection: &Connection, keys: &Keys, marker: &str) -> Result<(), Failure> {
-    connection
-        .send(redis::cmd("DEL").arg(marker_key(keys, marker)))
-        .await
+/// Forgets markers.
+pub(super) async fn drop_markers(
+    connection: &Connection,
+    keys: &Keys,
+    markers: &[String],
+) -> Result<(), Failure> {
+    for some in markers.chunks(MARKERS) {
+        let mut command = redis::cmd("DEL");
+        for marker in some {
+            command.arg(keys.own(marker));
+        }
+        connection.send::<()>(&command).await?;
+    }
+    Ok(())
+}
+
+fn write_job(job: &NewJob, queue: usize, command: &mut Cmd) {
+    command.arg(queue);
+    write_delay(job.delay, command);
+    command.write_arg(&job.payload);
 }
 
 /// Delays are whole seconds in Laravel's sets; a part of one counts as one.
@@ -86,8 +114,4 @@ fn write_delay(delay: Option<Duration>, command: &mut Cmd) {
         None => command.write_arg(b""),
         Some(delay) => command.write_arg_fmt(whole_seconds(delay)),
     }
-}
-
-fn marker_key(keys: &Keys, marker: &str) -> String {
-    keys.own(&format!("retry:{marker}"))
 }

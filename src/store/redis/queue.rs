@@ -8,9 +8,11 @@ use super::failure::Failure;
 use super::keys::Keys;
 use super::options::RedisOptions;
 use super::wait::Watch;
-use super::{clear, depth, push, receipt, renew, reserve, settle};
+use super::{aside, clear, depth, push, receipt, renew, reserve, settle};
 use crate::store::Error;
-use crate::store::port::{Depth, Held, NewJob, Queue, QueueName, Receipt, Reserved, Settlement};
+use crate::store::port::{
+    Aside, AsideEnd, Depth, Held, NewJob, OnceJob, Queue, QueueName, Receipt, Reserved, Settlement, Waiting,
+};
 
 /// Laravel's queues in one Redis database.
 ///
@@ -97,16 +99,44 @@ impl Queue for RedisQueue {
             .map_err(|failure| failure.during(named("push to", jobs.iter().map(|job| &job.queue))))
     }
 
-    async fn push_once(&self, marker: &str, job: &NewJob) -> Result<bool, Error> {
-        push::push_once(&self.connection, &self.keys, marker, job)
+    async fn push_once(&self, jobs: &[OnceJob]) -> Result<Vec<bool>, Error> {
+        let action = || named("push to", jobs.iter().map(|once| &once.job.queue));
+        push::push_once(&self.connection, &self.keys, jobs)
             .await
-            .map_err(|failure| failure.during(named("push to", std::iter::once(&job.queue))))
+            .map_err(|failure| failure.during(action()))
     }
 
-    async fn drop_marker(&self, marker: &str) -> Result<(), Error> {
-        push::drop_marker(&self.connection, &self.keys, marker)
+    async fn drop_markers(&self, markers: &[String]) -> Result<(), Error> {
+        push::drop_markers(&self.connection, &self.keys, markers)
             .await
-            .map_err(|failure| failure.during("forget the marker of a push"))
+            .map_err(|failure| failure.during("forget the markers of a push"))
+    }
+
+    async fn set_aside(
+        &self,
+        queue: &QueueName,
+        which: Waiting,
+        max: usize,
+        hold: Duration,
+    ) -> Result<Vec<Aside>, Error> {
+        aside::set_aside(&self.connection, &self.keys, queue, which, (max, hold))
+            .await
+            .map_err(|failure| failure.during(named("set aside jobs of", std::iter::once(queue))))
+    }
+
+    async fn end_aside(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        end: AsideEnd,
+    ) -> Result<Vec<Held>, Error> {
+        let verb = match end {
+            AsideEnd::Remove => "remove jobs from",
+            AsideEnd::PutBack => "put jobs back on",
+        };
+        aside::end_aside(&self.connection, &self.keys, queue, receipts, end)
+            .await
+            .map_err(|failure| failure.during(named(verb, std::iter::once(queue))))
     }
 
     async fn wait(&self, queues: &[QueueName], at_most: Duration) -> Result<(), Error> {

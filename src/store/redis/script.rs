@@ -42,6 +42,7 @@ macro_rules! scripts {
 scripts! {
     BEAT = "beat.lua";
     CLEAR = "clear.lua";
+    END_ASIDE = "end_aside.lua";
     INCREMENT = "increment.lua";
     LOOK = "look.lua";
     PROCESSES = "processes.lua";
@@ -50,4 +51,5 @@ scripts! {
     RENEW = "renew.lua";
     RESERVE = "reserve.lua";
     SETTLE = "settle.lua";
+    SET_ASIDE = "set_aside.lua";
 }

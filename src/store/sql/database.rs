@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::dialect::{Dialect, Postgres, Sqlite};
-use super::options::{PostgresOptions, SqlOptions, SqliteOptions};
+use super::dialect::{Dialect, Mysql, Postgres, Sqlite};
+use super::options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 use crate::store::Error;
 
 /// An open database. Cheap to clone; the clones share connections, the writer and the watcher.
@@ -24,6 +24,16 @@ impl Database {
             dialect: Arc::new(Sqlite::open(sqlite, &options).await?),
             options,
         })
+    }
+
+    /// A database on a MySQL or MariaDB server. Connections are made when they are needed.
+    #[must_use]
+    pub fn mysql(mysql: &MysqlOptions, options: SqlOptions) -> Self {
+        let options = Arc::new(options);
+        Self {
+            dialect: Arc::new(Mysql::open(mysql, &options)),
+            options,
+        }
     }
 
     /// A PostgreSQL database. Connections are made when they are first needed, and made anew when they break;

@@ -8,6 +8,7 @@
 //! A new engine is one file here that implements [`Dialect`], its folder of migrations, and one
 //! constructor on [`Database`](super::Database).
 
+mod mysql;
 mod postgres;
 mod sqlite;
 
@@ -15,12 +16,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub(super) use postgres::Postgres;
-pub(super) use sqlite::Sqlite;
+pub(super) use mysql::{Mysql, MysqlSurvey};
+pub(super) use postgres::{Postgres, PostgresSurvey};
+pub(super) use sqlite::{Sqlite, SqliteSurvey};
 
 use super::migrate::{Announce, Migration};
-use crate::store::port::FailedId;
-use crate::store::port::{Depth, QueueName};
+use crate::store::port::{AsideEnd, Depth, FailedId, PruneBatches, QueueName, Waiting};
 use crate::store::{Error, Kind};
 use crate::wire::raw::Nul;
 
@@ -78,6 +79,57 @@ pub(super) struct JobRecord {
     pub(super) payload: Bytes,
     /// Seconds from now until it is available.
     pub(super) delay_s: i64,
+    /// Attempts counted so far.
+    pub(super) attempts: u32,
+}
+
+/// Days for which a marker is kept unless it is dropped.
+pub(super) const MARKER_DAYS: i64 = 7;
+
+/// A job that is inserted once.
+#[derive(Debug, Clone)]
+pub(super) struct OnceRecord {
+    pub(super) marker: String,
+    pub(super) job: JobRecord,
+}
+
+/// A request to set rows aside.
+#[derive(Debug, Clone)]
+pub(super) struct AsideAsk {
+    pub(super) queue: QueueName,
+    pub(super) which: Waiting,
+    /// How many rows at most.
+    pub(super) max: usize,
+    /// How many bytes of payload at most, save for the first row.
+    pub(super) max_bytes: u64,
+    /// How long they are held, whole seconds, 1 or more.
+    pub(super) hold_s: i64,
+}
+
+/// A row that was set aside.
+#[derive(Debug)]
+pub(super) struct AsideLine {
+    pub(super) hold: AsideHold,
+    pub(super) payload: Bytes,
+    /// Whole seconds from now until it is due; zero or less when it is.
+    pub(super) delay_s: i64,
+}
+
+/// How a row that is set aside is told from one that someone took since: these columns as they are, or
+/// `reserved_at` later, when it was held anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct AsideHold {
+    pub(super) id: i64,
+    pub(super) attempts: i64,
+    pub(super) available_at: i64,
+    /// `None`: null.
+    pub(super) reserved_at: Option<i64>,
+}
+
+/// The beginning of the markers of rows of this table of jobs that are set aside; the row's id, a colon and
+/// its attempts follow. Taking a row counts an attempt, so then the marker no longer means it.
+pub(super) fn aside_marker(jobs: &str) -> String {
+    format!("aside:{jobs}:")
 }
 
 /// A row for the table of failures. Texts are such as the database keeps (see [`Dialect::nul`]).
@@ -112,6 +164,8 @@ pub(super) enum FailedWhich {
     Id(FailedId),
     /// Failed at this time (as text in the application's zone) or before.
     Until(String),
+    /// Failed before this time (as text in the application's zone).
+    Before(String),
 }
 
 /// An entry of the cache table.
@@ -131,7 +185,7 @@ pub(super) struct Lives {
 /// One engine. All times are taken from the database's clock in whole seconds; a reservation is over when
 /// `reserved_at <= now - retry_after`.
 ///
-/// Errors carry what the caller can do about them; [`Kind::Lost`](crate::store::Kind::Lost) means that the
+/// Errors carry what the caller can do about them; [`Kind::Lost`] means that the
 /// verb may have been carried out. Dropping a returned future leaves the tables consistent.
 #[async_trait::async_trait]
 pub(super) trait Dialect: Send + Sync + fmt::Debug {
@@ -150,11 +204,27 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
     /// Inserts jobs, all or none, ids in the order given.
     async fn push(&self, jobs: Vec<JobRecord>) -> Result<(), Error>;
 
-    /// Inserts the marker and the job unless the marker is there; says whether it did.
-    async fn push_once(&self, marker: String, job: JobRecord) -> Result<bool, Error>;
+    /// For each, in order: inserts the marker and the job, unless the marker is there; says of each whether it
+    /// did. All in one transaction. Markers older than [`MARKER_DAYS`] are removed first.
+    async fn push_once(&self, jobs: Vec<OnceRecord>) -> Result<Vec<bool>, Error>;
 
-    /// Removes a marker.
-    async fn drop_marker(&self, marker: String) -> Result<(), Error>;
+    /// Removes markers.
+    async fn drop_markers(&self, markers: Vec<String>) -> Result<(), Error>;
+
+    /// Sets rows of a queue aside, in one transaction, in the order (`available_at`, `id`).
+    ///
+    /// Each row that it answers with gets the marker of [`aside_marker`]. One that is due before the hold is
+    /// over also gets `reserved_at = now + hold - retry_after`, its attempts and `available_at` as they are, so
+    /// that workers take it for held; one that is due later stays as it is. Which rows:
+    /// - [`Waiting::Ready`]: free and due, or its reservation is over.
+    /// - [`Waiting::Delayed`]: free and not due, without such a marker.
+    /// - [`Waiting::Left`]: with such a marker, and held, or free and not due. All of them: neither `max` nor
+    ///   `max_bytes` counts. Markers whose row is gone, or was taken since, are removed.
+    async fn set_aside(&self, ask: AsideAsk) -> Result<Vec<AsideLine>, Error>;
+
+    /// Deletes rows that are set aside, or frees them (`reserved_at = null`), in one transaction, and removes
+    /// their markers; answers per row, in order, whether it stood as [`AsideHold`] says. No id occurs twice.
+    async fn end_aside(&self, rows: Vec<AsideHold>, end: AsideEnd) -> Result<Vec<bool>, Error>;
 
     /// Returns when one of `queues` may hold a row to claim. Cancellation safe.
     async fn wait(&self, queues: &[QueueName]) -> Result<(), Error>;
@@ -183,6 +253,13 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
     /// Deletes up to `limit` failures; returns how many.
     async fn forget(&self, which: &FailedWhich, limit: u32) -> Result<u64, Error>;
 
+    /// The column `failed_job_ids` of a batch; `None` when there is no such batch.
+    async fn batch_failures(&self, batch: &str) -> Result<Option<String>, Error>;
+
+    /// Deletes up to `limit` batches that are strictly older than the Unix time `before`, by the column that
+    /// [`PruneBatches`] says; returns how many.
+    async fn prune_batches(&self, which: PruneBatches, before: i64, limit: u32) -> Result<u64, Error>;
+
     /// Deletes the failure with this id and inserts the job, when the failure was there; says whether.
     async fn retry(&self, failure: i64, job: JobRecord) -> Result<bool, Error>;
 
@@ -197,7 +274,7 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
 
     /// Adds one to the greatest number under those of `keys` that live (`i:…;`) and writes the sum under all
     /// of them, keeping its expiration; without one it writes 1, which lives for `lives`. Something else
-    /// than a number is [`Kind::Refused`](crate::store::Kind::Refused).
+    /// than a number is [`Kind::Refused`].
     async fn increment(&self, keys: &[String], lives: Lives) -> Result<i64, Error>;
 
     /// Writes what a process says of itself; it expires after `ttl_s`. Expired ones are removed.

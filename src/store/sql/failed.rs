@@ -91,6 +91,11 @@ impl FailedJobs for SqlFailed {
         };
         self.remove(&which).await
     }
+
+    async fn prune(&self, hours: u32) -> Result<Option<u64>, Error> {
+        let which = FailedWhich::Before(local_time(&self.db, hours));
+        self.remove(&which).await.map(Some)
+    }
 }
 
 /// Failures that nobody keeps (`QUEUE_FAILED_DRIVER=null`). Says so once.
@@ -123,6 +128,10 @@ impl FailedJobs for NullFailed {
 
     async fn flush(&self, _hours: u32) -> Result<u64, Error> {
         Ok(0)
+    }
+
+    async fn prune(&self, _hours: u32) -> Result<Option<u64>, Error> {
+        Ok(None)
     }
 }
 

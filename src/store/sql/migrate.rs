@@ -16,15 +16,19 @@ pub(super) struct Migration {
 }
 
 impl Migration {
-    /// The file's text with another name for the table and, as Laravel does, for its indexes.
-    pub(super) fn sql_for(&self, table: &TableName) -> String {
+    /// The file's text, whose names stand between `quote` marks, with another name for the table and, as
+    /// Laravel does, for its indexes.
+    pub(super) fn sql_for(&self, table: &TableName, quote: char) -> String {
         if table.as_str() == self.table {
             return self.sql.to_owned();
         }
         let default = self.table;
         self.sql
-            .replace(&format!("\"{default}\""), &table.quoted('"'))
-            .replace(&format!("\"{default}_"), &format!("\"{}_", table.index_prefix()))
+            .replace(&format!("{quote}{default}{quote}"), &table.quoted(quote))
+            .replace(
+                &format!("{quote}{default}_"),
+                &format!("{quote}{}_", table.index_prefix()),
+            )
     }
 }
 

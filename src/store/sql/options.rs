@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use sqlx::ConnectOptions;
+use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::names::Tables;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Secret, SslMode};
+use crate::config::{MysqlTls, Secret, SslMode};
 
 /// What holds for every engine.
 #[derive(Debug, Clone)]
@@ -38,6 +39,59 @@ impl Default for SqlOptions {
             clock: Arc::new(SystemClock),
             sleep: Duration::from_secs(3),
         }
+    }
+}
+
+/// How a database on a MySQL or MariaDB server is reached.
+#[derive(Debug, Clone)]
+pub struct MysqlOptions {
+    /// Name or IP address of the server.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// A Unix socket, which then replaces host and port.
+    pub socket: Option<PathBuf>,
+    /// Name of the database.
+    pub database: String,
+    /// User.
+    pub username: String,
+    /// Password; none and empty are the same to the server.
+    pub password: Option<Secret>,
+    /// How far the connection is encrypted and checked.
+    pub tls: MysqlTls,
+}
+
+impl MysqlOptions {
+    /// What the driver connects with: `utf8mb4`, the server's own time zone, and no statement in any log.
+    #[must_use]
+    pub fn connect_options(&self) -> MySqlConnectOptions {
+        let mode = match &self.tls {
+            MysqlTls::Disabled => MySqlSslMode::Disabled,
+            MysqlTls::Preferred => MySqlSslMode::Preferred,
+            MysqlTls::Required => MySqlSslMode::Required,
+            MysqlTls::VerifyCa(_) => MySqlSslMode::VerifyCa,
+            MysqlTls::VerifyIdentity(_) => MySqlSslMode::VerifyIdentity,
+        };
+        let mut connect = MySqlConnectOptions::new()
+            .host(&self.host)
+            .port(self.port)
+            .username(&self.username)
+            .database(&self.database)
+            .ssl_mode(mode)
+            .pipes_as_concat(false)
+            .no_engine_substitution(false)
+            .timezone(None)
+            .disable_statement_logging();
+        if let Some(password) = &self.password {
+            connect = connect.password(password.expose());
+        }
+        if let MysqlTls::VerifyCa(Some(authority)) | MysqlTls::VerifyIdentity(Some(authority)) = &self.tls {
+            connect = connect.ssl_ca(authority);
+        }
+        if let Some(socket) = &self.socket {
+            connect = connect.socket(socket);
+        }
+        connect
     }
 }
 

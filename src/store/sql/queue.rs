@@ -3,18 +3,22 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::aside;
 use super::database::Database;
-use super::dialect::{Claim, Fate, Hold, JobRecord};
+use super::dialect::{Claim, Fate, Hold, JobRecord, OnceRecord};
 use super::failed::record_of;
 use super::receipt::SqlReceipt;
-use crate::store::port::{Depth, Held, NewJob, Queue, QueueName, Receipt, Reserved, Settle, Settlement};
+use crate::store::port::{
+    Aside, AsideEnd, Depth, Held, NewJob, OnceJob, Queue, QueueName, Receipt, Reserved, Settle, Settlement,
+    Waiting,
+};
 use crate::store::{Error, Kind};
 
 /// Payloads of one reservation together, in bytes; one payload alone may be larger.
 const BATCH_BYTES: u64 = 8 << 20;
 
 /// Rows named in one statement at most.
-const CHUNK: usize = 1000;
+pub(super) const CHUNK: usize = 1000;
 
 /// Rows deleted in one transaction by `clear`.
 const CLEAR_CHUNK: u32 = 5000;
@@ -155,12 +159,39 @@ impl Queue for SqlQueue {
         self.db.dialect.push(jobs.iter().map(row_of).collect()).await
     }
 
-    async fn push_once(&self, marker: &str, job: &NewJob) -> Result<bool, Error> {
-        self.db.dialect.push_once(marker.to_owned(), row_of(job)).await
+    async fn push_once(&self, jobs: &[OnceJob]) -> Result<Vec<bool>, Error> {
+        let mut pushed = Vec::with_capacity(jobs.len());
+        for chunk in jobs.chunks(CHUNK) {
+            let records = chunk.iter().map(once_of).collect();
+            pushed.extend(self.db.dialect.push_once(records).await?);
+        }
+        Ok(pushed)
     }
 
-    async fn drop_marker(&self, marker: &str) -> Result<(), Error> {
-        self.db.dialect.drop_marker(marker.to_owned()).await
+    async fn drop_markers(&self, markers: &[String]) -> Result<(), Error> {
+        for chunk in markers.chunks(CHUNK) {
+            self.db.dialect.drop_markers(chunk.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_aside(
+        &self,
+        queue: &QueueName,
+        which: Waiting,
+        max: usize,
+        hold: Duration,
+    ) -> Result<Vec<Aside>, Error> {
+        aside::set_aside(&self.db, queue, which, (max, hold)).await
+    }
+
+    async fn end_aside(
+        &self,
+        _queue: &QueueName,
+        receipts: &[Receipt],
+        end: AsideEnd,
+    ) -> Result<Vec<Held>, Error> {
+        aside::end_aside(&self.db, receipts, end).await
     }
 
     async fn wait(&self, queues: &[QueueName], at_most: Duration) -> Result<(), Error> {
@@ -208,6 +239,17 @@ pub(super) fn row_of(job: &NewJob) -> JobRecord {
         queue: job.queue.clone(),
         payload: job.payload.clone(),
         delay_s: job.delay.map_or(0, whole_seconds),
+        attempts: 0,
+    }
+}
+
+fn once_of(once: &OnceJob) -> OnceRecord {
+    OnceRecord {
+        marker: once.marker.clone(),
+        job: JobRecord {
+            attempts: once.attempts,
+            ..row_of(&once.job)
+        },
     }
 }
 
@@ -221,7 +263,7 @@ pub(super) fn whole_seconds(duration: Duration) -> i64 {
 
 /// Seconds that a reservation is written to last. The clock of the column has whole seconds and may be
 /// about to tick, so one more makes the lease last no less than was asked for.
-fn lease_seconds(lease: Duration) -> i64 {
+pub(super) fn lease_seconds(lease: Duration) -> i64 {
     whole_seconds(lease).max(1) + 1
 }
 

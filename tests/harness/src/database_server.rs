@@ -60,12 +60,23 @@ impl Server {
 
     /// Freezes the server and its children: connections stay open and nothing answers.
     pub(crate) fn pause(&self) {
-        signals::send("STOP", -i64::from(self.process.pid()));
+        self.signal_all("STOP");
     }
 
     /// Ends a pause.
     pub(crate) fn resume(&self) {
-        signals::send("CONT", -i64::from(self.process.pid()));
+        self.signal_all("CONT");
+    }
+
+    /// Sends a signal to the server and its children. PostgreSQL's are in process groups of their own, and
+    /// none is started while the server itself is frozen.
+    fn signal_all(&self, signal: &str) {
+        let server = self.process.pid();
+        signals::send(signal, i64::from(server));
+        for child in children(server) {
+            // One that has ended in the meantime needs no signal.
+            signals::send(signal, child);
+        }
     }
 
     /// Ends the server at once, as a crash does, its children with it.
@@ -97,6 +108,19 @@ impl Server {
             K::NAME
         );
     }
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<i64> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &i64| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // `pid (name) state parent …`; the name may hold anything.
+        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        rest.split(' ').nth(1) == Some(parent.to_string().as_str())
+    })
+    .collect()
 }
 
 /// Waits for the first answer; false when the server ends instead, as it does when the port was taken.

@@ -5,9 +5,10 @@
 //! - [`daemon`]: the built binary, driven as a user drives it.
 //! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
 //! - [`sqlite`], [`mariadb`], [`postgres`], [`rows`]: databases with Laravel's tables; [`sql`]: what they have in
-//!   common.
+//!   common; [`pgbouncer`]: a pooler before one.
 //! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
+//! - [`notify_socket`]: the end of systemd that a service talks to.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
 //!
 //! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
@@ -29,6 +30,8 @@ pub mod http_stand_in;
 pub mod journal;
 pub mod laravel;
 pub mod mariadb;
+pub mod notify_socket;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -52,6 +55,8 @@ pub use http_stand_in::{HttpStandIn, Reply, Request};
 pub use journal::{Journal, Record};
 pub use laravel::Laravel;
 pub use mariadb::{MariadbDatabase, MariadbServer};
+pub use notify_socket::NotifySocket;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use process::{Running, Signal, Stream};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};

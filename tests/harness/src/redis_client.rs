@@ -274,7 +274,7 @@ impl Redis {
     }
 
     /// Removes every key with the prefix from the databases that an application uses.
-    pub(crate) fn remove_all(&self) {
+    pub fn remove_all(&self) {
         for number in [0, 1, 2, QUEUE_DB, CACHE_DB] {
             let db = self.db(number);
             for key in db.keys().iter().filter(|key| key.starts_with(&self.prefix)) {

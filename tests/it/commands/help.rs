@@ -7,7 +7,7 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 25] = [
     "run",
     "run-job",
     "work",
@@ -15,10 +15,16 @@ const COMMANDS: [&str; 19] = [
     "dispatch",
     "inspect",
     "status",
+    "monitor",
+    "doctor",
     "failed",
     "retry",
+    "retry-batch",
     "forget",
     "flush",
+    "prune-failed",
+    "prune-batches",
+    "move",
     "clear",
     "restart",
     "pause",

@@ -116,6 +116,16 @@ impl Site {
         assert!(empty.is_some(), "left on the queue: {:#?}", self.jobs("default"));
     }
 
+    /// The Redis client of [`Site::redis`].
+    pub(crate) fn client(&self) -> &SharedRedis {
+        self.redis.as_ref().expect("the queues are in Redis")
+    }
+
+    /// The database: of the failed jobs, and of the connection `database`.
+    pub(crate) fn database(&self) -> &SqliteDatabase {
+        &self.database
+    }
+
     /// The rows of `failed_jobs`.
     pub(crate) fn failed(&self) -> Vec<FailedRow> {
         self.database.failed_jobs()

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use worker::config::{Secret, SslMode};
-use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
+use worker::config::{MysqlTls, Secret, SslMode};
+use worker::store::port::{Held, NewJob, OnceJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
-use worker::store::sql::{Database, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
+use worker::store::sql::{Database, MysqlOptions, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
 
 /// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
 /// function that makes its [`Store`].
@@ -19,6 +19,7 @@ macro_rules! on_every_engine {
         $($(#[$doc])* async fn $name($store: &Store) $body)*
 
         crate::store::engine::engine_tests!(redis { $($name)* });
+        crate::store::engine::engine_tests!(mysql { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
         crate::store::engine::engine_tests!(postgres { $($name)* });
     };
@@ -76,6 +77,18 @@ pub(crate) fn sqlite() -> Store {
     }
 }
 
+/// A store in a MariaDB database with Laravel's tables and ours.
+pub(crate) fn mysql() -> Store {
+    let database = Arc::new(harness::MariadbDatabase::temp());
+    let options = mysql_options(&database);
+    let open = move || Database::mysql(&options, SqlOptions::default());
+    now(worker::store::sql::migrate(&open())).expect("migrate");
+    Store {
+        open: Box::new(move || Arc::new(SqlQueue::new(&open()))),
+        _keep: Box::new(database),
+    }
+}
+
 /// A store in a PostgreSQL database with Laravel's tables and ours.
 pub(crate) fn postgres() -> Store {
     let database = Arc::new(harness::PostgresDatabase::temp());
@@ -85,6 +98,20 @@ pub(crate) fn postgres() -> Store {
     Store {
         open: Box::new(move || Arc::new(SqlQueue::new(&open()))),
         _keep: Box::new(database),
+    }
+}
+
+/// How the driver reaches a test's MariaDB database.
+pub(crate) fn mysql_options(database: &harness::MariadbDatabase) -> MysqlOptions {
+    let (username, password) = database.login();
+    MysqlOptions {
+        host: database.host().to_owned(),
+        port: database.port(),
+        socket: None,
+        database: database.name().to_owned(),
+        username: username.to_owned(),
+        password: Some(Secret::new(password)),
+        tls: MysqlTls::Preferred,
     }
 }
 
@@ -173,6 +200,15 @@ pub(crate) fn job_with(store: &dyn Queue, queue: &str, uuid: &str, data: &str) -
         queue: QueueName::new(queue),
         payload: Bytes::from(payload),
         delay: None,
+    }
+}
+
+/// A job that is pushed once.
+pub(crate) fn once(marker: &str, job: &NewJob) -> OnceJob {
+    OnceJob {
+        marker: marker.to_owned(),
+        job: job.clone(),
+        attempts: 0,
     }
 }
 

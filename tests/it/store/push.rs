@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use worker::store::port::{Held, NewJob, Settle};
+use worker::store::port::{Held, NewJob, OnceJob, Settle};
 
-use super::engine::{Store, job, on_every_engine, queues, settle, take, take_one, uuids};
+use super::engine::{Store, job, on_every_engine, once, queues, settle, take, take_one, uuids};
 
 on_every_engine! {
     /// One call may serve several queues and keeps the order in each.
@@ -44,13 +44,13 @@ on_every_engine! {
     async fn a_marked_job_is_pushed_once(store: &Store) {
         let queue = store.open();
         let again = job(&*queue, "mail", "a");
-        assert!(queue.push_once("m1", &again).await.expect("push"));
-        assert!(!queue.push_once("m1", &again).await.expect("push"));
+        assert!(queue.push_once(&[once("m1", &again)]).await.expect("push")[0]);
+        assert!(!queue.push_once(&[once("m1", &again)]).await.expect("push")[0]);
         let taken = take_one(&*queue, "mail").await;
         assert_eq!(settle(&*queue, &taken, Settle::Delete).await, Held::Yes);
-        assert!(!queue.push_once("m1", &again).await.expect("push"));
+        assert!(!queue.push_once(&[once("m1", &again)]).await.expect("push")[0]);
         assert!(take(&*queue, "mail", 5).await.is_empty());
-        assert!(queue.push_once("m2", &again).await.expect("push"));
+        assert!(queue.push_once(&[once("m2", &again)]).await.expect("push")[0]);
         assert_eq!(take(&*queue, "mail", 5).await.len(), 1);
     }
 
@@ -58,12 +58,36 @@ on_every_engine! {
     async fn a_marker_can_be_dropped(store: &Store) {
         let queue = store.open();
         let late = NewJob { delay: Some(Duration::from_secs(60)), ..job(&*queue, "mail", "a") };
-        assert!(queue.push_once("m", &late).await.expect("push"));
-        queue.drop_marker("m").await.expect("drop");
-        queue.drop_marker("never").await.expect("drop");
+        assert!(queue.push_once(&[once("m", &late)]).await.expect("push")[0]);
+        queue.drop_markers(&["m".to_owned()]).await.expect("drop");
+        queue.drop_markers(&["never".to_owned()]).await.expect("drop");
         let other = NewJob { delay: Some(Duration::from_secs(60)), ..job(&*queue, "mail", "b") };
-        assert!(queue.push_once("m", &other).await.expect("push"));
+        assert!(queue.push_once(&[once("m", &other)]).await.expect("push")[0]);
         let depth = queue.depth(&queues(&["mail"])).await.expect("depth");
         assert_eq!((depth[0].pending, depth[0].delayed), (0, 2));
+    }
+
+    /// Many with markers go in one call and in order; those whose marker is there are left out, and a column
+    /// that counts attempts gets them.
+    async fn many_are_pushed_once(store: &Store) {
+        let queue = store.open();
+        let names: Vec<String> = (0..1200).map(|n| format!("{n:04}")).collect();
+        let jobs: Vec<_> = names.iter().map(|uuid| once(&format!("m:{uuid}"), &job(&*queue, "mail", uuid))).collect();
+        let some = [jobs[3].clone(), jobs[700].clone()];
+        assert_eq!(queue.push_once(&some).await.expect("push"), [true; 2]);
+        let pushed = queue.push_once(&jobs).await.expect("push");
+        let left_out: Vec<usize> = (0..1200).filter(|n| !pushed[*n]).collect();
+        assert_eq!(left_out, [3, 700]);
+        let mut seen = uuids(&take(&*queue, "mail", 1000).await);
+        seen.extend(uuids(&take(&*queue, "mail", 1000).await));
+        let rest: Vec<&String> = names.iter().filter(|uuid| *uuid != "0003" && *uuid != "0700").collect();
+        assert_eq!(seen[..2], ["0003", "0700"]);
+        assert_eq!(seen[2..].iter().collect::<Vec<_>>(), rest);
+        let tried = OnceJob { attempts: 4, ..once("t", &job(&*queue, "tried", "t")) };
+        assert_eq!(queue.push_once(&[tried]).await.expect("push"), [true]);
+        let expected = if queue.carries_attempts() { 1 } else { 5 };
+        assert_eq!(take_one(&*queue, "tried").await.attempts, expected);
+        assert!(queue.push_once(&[]).await.expect("push").is_empty());
+        queue.drop_markers(&[]).await.expect("drop");
     }
 }

@@ -10,7 +10,7 @@ use worker::store::redis::{Password, RedisAddress, RedisOptions, RedisQueue};
 use worker::store::{Error, Kind};
 
 use super::engine::{
-    LONG, job, job_with, queues, redis_options, settle, settlement, take, take_one, until, uuids,
+    LONG, job, job_with, once, queues, redis_options, settle, settlement, take, take_one, until, uuids,
 };
 
 const Q: &str = "mail";
@@ -293,8 +293,9 @@ async fn few_rights_are_enough() {
         .map(|(job, verb)| settlement(job, verb))
         .collect();
     assert_eq!(queue.settle(&batch).await.expect("settle"), [Held::Yes; 2]);
-    assert!(queue.push_once("m", &job(&*queue, "a", "3")).await.expect("push"));
-    queue.drop_marker("m").await.expect("drop");
+    let again = [once("m", &job(&*queue, "a", "3"))];
+    assert_eq!(queue.push_once(&again).await.expect("push"), [true]);
+    queue.drop_markers(&["m".to_owned()]).await.expect("drop");
     assert_eq!(queue.queues().await.expect("queues"), queues(&["a", "b"]));
     let depth = queue.depth(&queues(&["a"])).await.expect("depth");
     assert_eq!((depth[0].pending, depth[0].delayed), (1, 1));

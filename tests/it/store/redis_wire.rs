@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use worker::store::port::{Held, NewJob, QueueName, Settle};
 
-use super::engine::{LONG, queues, settle, settlement, take, uuids};
+use super::engine::{LONG, once, queues, settle, settlement, take, uuids};
 use super::redis_laravel::{RECORDED, Wire, now, recording, step, text};
 
 const E: &str = "einvoice";
@@ -305,8 +305,11 @@ async fn a_flood_of_due_jobs_is_taken_in_batches() {
 async fn no_other_keys_are_touched() {
     let wire = Wire::new();
     let job = new_job("{\"attempts\":0}", None);
-    assert!(wire.queue.push_once("m", &job).await.expect("push"));
-    let marker = wire.redis.key("worker:retry:m");
+    assert_eq!(
+        wire.queue.push_once(&[once("m", &job)]).await.expect("push"),
+        [true]
+    );
+    let marker = wire.redis.key("worker:m");
     let ttl: i64 = wire.redis.query(&["TTL", &marker]);
     assert!((6 * 86_400..=7 * 86_400).contains(&ttl));
     assert_eq!(wire.queue.clear(&QueueName::new(E)).await.expect("clear"), 1);

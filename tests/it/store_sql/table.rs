@@ -1,9 +1,9 @@
 //! The engines with tables, for cases that each must pass.
 
-use harness::{PostgresDatabase, SqliteDatabase, TestDatabase};
+use harness::{MariadbDatabase, PostgresDatabase, SqliteDatabase, TestDatabase};
 use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
 
-use crate::store::engine::postgres_options;
+use crate::store::engine::{mysql_options, postgres_options};
 
 /// Makes one test of each case for every engine. A new engine is one more `table_tests!` line here and one
 /// function that opens it.
@@ -11,6 +11,7 @@ macro_rules! on_every_table {
     ($($(#[$doc:meta])* async fn $name:ident($table:ident: &Table) $body:block)*) => {
         $($(#[$doc])* async fn $name($table: &crate::store_sql::table::Table) $body)*
 
+        crate::store_sql::table::table_tests!(mysql { $($name)* });
         crate::store_sql::table::table_tests!(sqlite { $($name)* });
         crate::store_sql::table::table_tests!(postgres { $($name)* });
     };
@@ -67,10 +68,18 @@ impl Table {
         let (full, empty) = (PostgresDatabase::temp(), PostgresDatabase::empty());
         let at = |database: &PostgresDatabase| -> Open {
             let place = postgres_options(database);
-            Box::new(move |options| {
-                let opened = Database::postgres(&place, options);
-                Box::pin(async move { opened })
-            })
+            Box::new(move |options| Box::pin(std::future::ready(Database::postgres(&place, options))))
+        };
+        let (open, open_empty) = (at(&full), at(&empty));
+        Self::new(Box::new(full), open, Box::new(empty), open_empty).await
+    }
+
+    /// A MariaDB database.
+    pub(crate) async fn mysql() -> Self {
+        let (full, empty) = (MariadbDatabase::temp(), MariadbDatabase::empty());
+        let at = |database: &MariadbDatabase| -> Open {
+            let mysql = mysql_options(database);
+            Box::new(move |options| Box::pin(std::future::ready(Database::mysql(&mysql, options))))
         };
         let (open, open_empty) = (at(&full), at(&empty));
         Self::new(Box::new(full), open, Box::new(empty), open_empty).await

@@ -1,20 +1,41 @@
--- Puts a job on its queue unless its marker says that this was done before.
+-- Puts each job on its queue unless its marker says that this was done before.
 --
--- KEYS     list, :delayed, :notify, marker
--- ARGV[1]  seconds until it is available (empty: at once)
--- ARGV[2]  text
--- ARGV[3]  seconds for which the marker is kept
--- Returns  1 pushed now, 0 pushed before
+-- KEYS     four per queue: list, :delayed, :reserved, :notify; then one marker per job
+-- ARGV[1]  seconds for which a marker is kept
+-- ARGV[2]  how many queues
+-- ARGV     then three per job: the queue's index from 0, seconds until it is available (empty: at once), text
+-- Returns  one character per job, in order: 1 pushed now, 0 pushed before
 --
--- The marker is written last: an error before it leaves no marker without a job.
+-- A marker is written last: an error before it leaves no marker without a job.
 
-if redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
-if ARGV[1] == '' then
-  redis.call('LLEN', KEYS[3])
-  redis.call('RPUSH', KEYS[1], ARGV[2])
-  redis.call('RPUSH', KEYS[3], '1')
-else
-  redis.call('ZADD', KEYS[2], redis.call('TIME')[1] + ARGV[1], ARGV[2])
+local ttl, queues = ARGV[1], tonumber(ARGV[2])
+for k = 1, 4 * queues, 4 do
+  redis.call('LLEN', KEYS[k])
+  redis.call('ZCARD', KEYS[k + 1])
+  redis.call('ZCARD', KEYS[k + 2])
+  redis.call('LLEN', KEYS[k + 3])
 end
-redis.call('SET', KEYS[4], '1', 'EX', ARGV[3])
-return 1
+
+-- A set holds a text only once: the twin of a delayed job waits among the reserved ones and lapses when it is
+-- due, and a third one does not wait.
+local function waits(k, at, text)
+  return redis.call('ZADD', KEYS[k + 1], 'NX', at, text) == 1 or redis.call('ZADD', KEYS[k + 2], 'NX', at, text) == 1
+end
+
+local now = tonumber(redis.call('TIME')[1])
+local pushed = {}
+for n = 1, #KEYS - 4 * queues do
+  local k, delay, text = 4 * ARGV[3 * n] + 1, ARGV[3 * n + 1], ARGV[3 * n + 2]
+  local marker = KEYS[4 * queues + n]
+  if redis.call('EXISTS', marker) == 1 then
+    pushed[n] = '0'
+  else
+    if delay == '' or not waits(k, now + delay, text) then
+      redis.call('RPUSH', KEYS[k], text)
+      redis.call('RPUSH', KEYS[k + 3], '1')
+    end
+    redis.call('SET', marker, '1', 'EX', ttl)
+    pushed[n] = '1'
+  end
+end
+return table.concat(pushed)

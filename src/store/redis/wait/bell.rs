@@ -33,6 +33,7 @@ pub(super) async fn run(connection: Arc<Connection>, keys: Keys, waiters: Arc<Wa
         waiters,
         line: None,
         failures: 0,
+        said: false,
         lingering: None,
     };
     loop {
@@ -51,6 +52,8 @@ struct Bell {
     waiters: Arc<Waiters>,
     line: Option<Line>,
     failures: u32,
+    /// Whether the log was told that the connection is missing.
+    said: bool,
     /// The queue that was heard last. It stays among those listened to once more, so that the worker who
     /// comes back to wait for it need not interrupt the call that the others' waits have begun.
     lingering: Option<QueueName>,
@@ -85,9 +88,9 @@ impl Bell {
             queues.push(queue);
         }
         let heard = self.block(line.clone(), queues).await?;
-        if self.failures > 0 {
-            tracing::info!("the connection that waits for jobs is back");
-            self.failures = 0;
+        self.failures = 0;
+        if std::mem::take(&mut self.said) {
+            tracing::warn!("The connection that waits for jobs is back");
         }
         match heard {
             Heard::Queue(queue) => {
@@ -163,12 +166,19 @@ impl Bell {
         }
     }
 
+    /// Whether the store is there all the same. If not, those who take jobs say so.
+    async fn store_answers(&self) -> bool {
+        let ping = redis::cmd("PING");
+        let answer = tokio::time::timeout(GRACE, self.connection.send::<Value>(&ping)).await;
+        answer.is_ok_and(|answer| answer.is_ok())
+    }
+
     async fn broke(&mut self, failure: &Failure) {
         self.line = None;
-        if self.failures == 0 {
+        if self.failures > 0 && !self.said && self.store_answers().await {
+            self.said = true;
             tracing::warn!(
-                error = %failure,
-                "the connection that waits for jobs broke; looking once a second until it is back"
+                "The connection that waits for jobs cannot be made; looking once a second until it can: {failure}"
             );
         }
         self.failures = self.failures.saturating_add(1);

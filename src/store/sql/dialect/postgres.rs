@@ -8,6 +8,8 @@
 
 mod admin;
 mod announce;
+mod aside;
+mod batches;
 mod connect;
 mod error;
 mod failures;
@@ -16,6 +18,7 @@ mod listen;
 mod pool;
 mod signals;
 mod statements;
+mod survey;
 mod watch;
 
 use std::sync::{Arc, OnceLock};
@@ -28,11 +31,13 @@ use self::connect::Door;
 use self::error::Failure;
 use self::pool::Pool;
 use self::statements::Statements;
+pub(in crate::store::sql) use self::survey::PostgresSurvey;
 use self::watch::{Hints, Watcher};
 use super::{
-    CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
+    AsideAsk, AsideHold, AsideLine, CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord,
+    FailedWhich, Fate, Hold, JobRecord, Lives, OnceRecord,
 };
-use crate::store::port::{Depth, QueueName};
+use crate::store::port::{AsideEnd, Depth, PruneBatches, QueueName};
 use crate::store::sql::migrate::{Announce, Migration};
 use crate::store::sql::options::{PostgresOptions, SqlOptions};
 use crate::store::{Error, Kind};
@@ -128,15 +133,34 @@ impl Dialect for Postgres {
         Ok(())
     }
 
-    async fn push_once(&self, marker: String, job: JobRecord) -> Result<bool, Error> {
-        let pushed = jobs::push_once(&self.db, marker, &job).await;
-        let pushed = during(pushed, format!("push once to queue {:?}", job.queue))?;
-        self.db.came(&[job]);
+    async fn push_once(&self, jobs: Vec<OnceRecord>) -> Result<Vec<bool>, Error> {
+        let pushed = jobs::push_once(&self.db, &jobs).await;
+        let mut new = during(pushed, format!("push {} jobs once", jobs.len()))?;
+        let pushed = jobs.iter().map(|once| new.remove(&once.marker)).collect();
+        let jobs: Vec<JobRecord> = jobs.into_iter().map(|once| once.job).collect();
+        self.db.came(&jobs);
         Ok(pushed)
     }
 
-    async fn drop_marker(&self, marker: String) -> Result<(), Error> {
-        during(jobs::drop_marker(&self.db, marker).await, "forget a marker")
+    async fn drop_markers(&self, markers: Vec<String>) -> Result<(), Error> {
+        during(jobs::drop_markers(&self.db, markers).await, "forget markers")
+    }
+
+    async fn set_aside(&self, ask: AsideAsk) -> Result<Vec<AsideLine>, Error> {
+        let set = aside::set_aside(&self.db, &ask).await;
+        during(set, format!("set aside jobs of queue {:?}", ask.queue))
+    }
+
+    async fn end_aside(&self, rows: Vec<AsideHold>, end: AsideEnd) -> Result<Vec<bool>, Error> {
+        let action = match end {
+            AsideEnd::Remove => format!("remove {} jobs that were moved", rows.len()),
+            AsideEnd::PutBack => format!("put {} jobs back", rows.len()),
+        };
+        let ended = during(aside::end_aside(&self.db, &rows, end).await, action)?;
+        if end == AsideEnd::PutBack {
+            self.db.hints.freed();
+        }
+        Ok(rows.iter().map(|row| ended.contains(&row.id)).collect())
     }
 
     async fn wait(&self, queues: &[QueueName]) -> Result<(), Error> {
@@ -177,6 +201,16 @@ impl Dialect for Postgres {
     async fn forget(&self, which: &FailedWhich, limit: u32) -> Result<u64, Error> {
         let forgotten = failures::forget(&self.db, which, limit).await;
         during(forgotten, "forget failed jobs")
+    }
+
+    async fn batch_failures(&self, batch: &str) -> Result<Option<String>, Error> {
+        let found = batches::failures(&self.db, batch).await;
+        during(found, format!("read batch {batch:?}"))
+    }
+
+    async fn prune_batches(&self, which: PruneBatches, before: i64, limit: u32) -> Result<u64, Error> {
+        let pruned = batches::prune(&self.db, which, before, limit).await;
+        during(pruned, "prune batches")
     }
 
     async fn retry(&self, failure: i64, job: JobRecord) -> Result<bool, Error> {

@@ -8,6 +8,8 @@
 //! the table has.
 
 mod admin;
+mod aside;
+mod batches;
 mod claim;
 mod error;
 mod failures;
@@ -18,6 +20,7 @@ mod lock;
 mod open;
 mod signals;
 mod statements;
+mod survey;
 mod watch;
 mod work;
 mod writer;
@@ -32,12 +35,14 @@ use tokio::task::JoinSet;
 use self::error::store_error;
 use self::lock::Lock;
 use self::statements::Statements;
+pub(in crate::store::sql) use self::survey::SqliteSurvey;
 use self::work::{Ask, Task, Waiter, Write};
 use self::writer::Writer;
 use super::{
-    CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
+    AsideAsk, AsideHold, AsideLine, CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord,
+    FailedWhich, Fate, Hold, JobRecord, Lives, OnceRecord,
 };
-use crate::store::port::{Depth, QueueName};
+use crate::store::port::{AsideEnd, Depth, PruneBatches, QueueName};
 use crate::store::sql::migrate::Migration;
 use crate::store::sql::options::{SqlOptions, SqliteOptions};
 use crate::store::{Error, Kind};
@@ -117,12 +122,20 @@ impl Dialect for Sqlite {
         self.write(jobs::Push(jobs)).await
     }
 
-    async fn push_once(&self, marker: String, job: JobRecord) -> Result<bool, Error> {
-        self.write(jobs::PushOnce { marker, job }).await
+    async fn push_once(&self, jobs: Vec<OnceRecord>) -> Result<Vec<bool>, Error> {
+        self.write(jobs::PushOnce(jobs)).await
     }
 
-    async fn drop_marker(&self, marker: String) -> Result<(), Error> {
-        self.write(jobs::DropMarker(marker)).await
+    async fn drop_markers(&self, markers: Vec<String>) -> Result<(), Error> {
+        self.write(jobs::DropMarkers(markers)).await
+    }
+
+    async fn set_aside(&self, ask: AsideAsk) -> Result<Vec<AsideLine>, Error> {
+        self.write(aside::SetAside(ask)).await
+    }
+
+    async fn end_aside(&self, rows: Vec<AsideHold>, end: AsideEnd) -> Result<Vec<bool>, Error> {
+        self.write(aside::EndAside { rows, end }).await
     }
 
     async fn wait(&self, queues: &[QueueName]) -> Result<(), Error> {
@@ -172,6 +185,16 @@ impl Dialect for Sqlite {
     async fn forget(&self, which: &FailedWhich, limit: u32) -> Result<u64, Error> {
         let which = which.clone();
         self.write(failures::Forget { which, limit }).await
+    }
+
+    async fn batch_failures(&self, batch: &str) -> Result<Option<String>, Error> {
+        let found = batches::failures(&self.readers, &self.sql, batch).await;
+        found.map_err(|e| store_error(format!("read batch {batch:?}"), &e))
+    }
+
+    async fn prune_batches(&self, which: PruneBatches, before: i64, limit: u32) -> Result<u64, Error> {
+        let prune = batches::Prune { which, before, limit };
+        self.write(prune).await
     }
 
     async fn retry(&self, failure: i64, job: JobRecord) -> Result<bool, Error> {

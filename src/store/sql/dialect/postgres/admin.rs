@@ -138,7 +138,7 @@ pub(super) async fn migrate(db: &Shared, migration: &Migration) -> Result<bool, 
     let rows = session.fetch_all(there.query().bind(table.quoted('"'))).await?;
     let exists = rows.first().map_or(Ok(false), |row| row.try_get(0))?;
     if !exists {
-        session.raw(&migration.sql_for(&table)).await?;
+        session.raw(&migration.sql_for(&table, '"')).await?;
     }
     session.close().await?;
     Ok(!exists)

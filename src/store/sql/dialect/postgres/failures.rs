@@ -151,6 +151,7 @@ fn condition(which: &FailedWhich, uuid: UuidColumn) -> (String, [Option<String>;
         }
         FailedWhich::Id(FailedId::Number(id)) => one("id = $1::bigint", id.to_string()),
         FailedWhich::Until(time) => one("failed_at <= $1::timestamp", time.clone()),
+        FailedWhich::Before(time) => one("failed_at < $1::timestamp", time.clone()),
         FailedWhich::Id(FailedId::Uuid(wanted)) => match uuid {
             // A table without the column holds no uuid, so not this one.
             UuidColumn::Missing => ("false".to_owned(), [None, None]),

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use sqlx::Row;
 
-use super::super::{Claim, Claimed, FailedRecord, Fate, Hold, JobRecord};
+use super::super::{Claim, Claimed, FailedRecord, Fate, Hold, JobRecord, MARKER_DAYS, OnceRecord};
 use super::Shared;
 use super::error::Failure;
 use super::failures;
@@ -144,19 +144,30 @@ pub(super) async fn push(db: &Shared, jobs: &[JobRecord]) -> Result<(), Failure>
     db.pool.execute(Use::Keep, query).await.map(drop)
 }
 
-/// Inserts a job unless its marker is there.
-pub(super) async fn push_once(db: &Shared, marker: String, job: &JobRecord) -> Result<bool, Failure> {
+/// Inserts jobs unless their markers are there; the markers that were not.
+pub(super) async fn push_once(db: &Shared, jobs: &[OnceRecord]) -> Result<HashSet<String>, Failure> {
+    let markers: Vec<&str> = jobs.iter().map(|once| once.marker.as_str()).collect();
+    let queues: Vec<&str> = jobs.iter().map(|once| once.job.queue.as_str()).collect();
+    let payloads = (jobs.iter())
+        .map(|once| text(&once.job))
+        .collect::<Result<Vec<&str>, Failure>>()?;
+    let delays: Vec<i64> = jobs.iter().map(|once| once.job.delay_s).collect();
+    let attempts: Vec<i64> = jobs.iter().map(|once| i64::from(once.job.attempts)).collect();
     let query = (db.sql.push_once.query())
-        .bind(job.queue.as_str().to_owned())
-        .bind(text(job)?.to_owned())
-        .bind(job.delay_s)
-        .bind(marker);
-    Ok(db.pool.execute(Use::Keep, query).await? > 0)
+        .bind(markers)
+        .bind(queues)
+        .bind(payloads)
+        .bind(delays)
+        .bind(attempts)
+        .bind(MARKER_DAYS);
+    let rows = db.pool.fetch_all(Use::Keep, query).await?;
+    let new = rows.iter().map(|row| row.try_get(0));
+    Ok(new.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Removes a marker.
-pub(super) async fn drop_marker(db: &Shared, marker: String) -> Result<(), Failure> {
-    let query = db.sql.unmark.query().bind(marker);
+/// Removes markers.
+pub(super) async fn drop_markers(db: &Shared, markers: Vec<String>) -> Result<(), Failure> {
+    let query = db.sql.unmark.query().bind(markers);
     db.pool.execute(Use::Keep, query).await.map(drop)
 }
 

@@ -47,6 +47,11 @@ pub(super) struct Statements {
     pub(super) push: Sql,
     pub(super) push_once: Sql,
     pub(super) unmark: Sql,
+    pub(super) aside_ready: Sql,
+    pub(super) aside_delayed: Sql,
+    pub(super) aside_left: Sql,
+    pub(super) aside_delete: Sql,
+    pub(super) aside_free: Sql,
     pub(super) look: Sql,
     pub(super) depth: Sql,
     pub(super) queues: Sql,
@@ -89,7 +94,12 @@ impl Statements {
             settle: sql(SETTLE),
             push: sql(PUSH),
             push_once: sql(PUSH_ONCE),
-            unmark: sql("delete from {markers} where marker = $1"),
+            unmark: sql("delete from {markers} where marker = any($1::text[])"),
+            aside_ready: sql(&ASIDE.replace("{wanted}", ASIDE_READY)),
+            aside_delayed: sql(&ASIDE.replace("{wanted}", ASIDE_DELAYED)),
+            aside_left: sql(ASIDE_LEFT),
+            aside_delete: sql(&END_ASIDE.replace("{end}", "delete from {jobs} as j using h")),
+            aside_free: sql(&END_ASIDE.replace("{end}", "update {jobs} as j set reserved_at = null from h")),
             look: sql(LOOK),
             depth: sql(DEPTH),
             queues: sql(QUEUES),
@@ -172,11 +182,77 @@ const PUSH: &str = "insert into {jobs} (queue, payload, attempts, reserved_at, a
     from unnest($1::text[], $2::text[], $3::bigint[]) with ordinality as r(queue, payload, delay, place) \
     order by place";
 
-/// $1 queue, $2 payload, $3 seconds from now, $4 marker.
-const PUSH_ONCE: &str = "with marked as (\
-        insert into {markers} (marker, created_at) values ($4, {now}) on conflict (marker) do nothing returning 1) \
-    insert into {jobs} (queue, payload, attempts, reserved_at, available_at, created_at) \
-    select $1::text, $2::text, 0, null, least({now} + $3::bigint, {latest}), {now} from marked";
+/// $1 markers, $2 queues, $3 payloads, $4 seconds from now, $5 attempts, $6 days for which a marker is kept.
+/// The markers that were not there. They are inserted in one order by everyone, the jobs in that given.
+const PUSH_ONCE: &str = "with given as materialized (\
+        select distinct on (marker) * from unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
+            with ordinality as r(marker, queue, payload, delay, attempts, place) order by marker, place), \
+    swept as (delete from {markers} where created_at < {now} - $6 * 86400), \
+    marked as (\
+        insert into {markers} (marker, created_at) select marker, {now} from given order by marker \
+        on conflict (marker) do nothing returning marker), \
+    pushed as (\
+        insert into {jobs} (queue, payload, attempts, reserved_at, available_at, created_at) \
+        select queue, payload, least(attempts, 32767)::smallint, null, least({now} + delay, {latest}), {now} \
+        from given join marked using (marker) order by place) \
+    select marker from marked";
+
+/// $1 queue, $2 `retry_after`, $3 seconds to hold, $4 what markers begin with, $5 rows at most, $6 bytes of
+/// payload at most, save for the first row. Rows that others have locked are passed over.
+const ASIDE: &str = "with picked as materialized (\
+        select id, attempts, available_at, octet_length(payload::text) as size from {jobs} as j \
+        where queue = $1 and {wanted} order by available_at, id limit $5 for update skip locked), \
+    chosen as materialized (\
+        select id, attempts, available_at from (\
+            select *, sum(size) over (order by available_at, id) as upto from picked) as p \
+        where upto <= $6 or upto = size), \
+    marked as (\
+        insert into {markers} (marker, created_at) select $4 || id || ':' || attempts, {now} from chosen \
+        order by 1 on conflict (marker) do nothing), \
+    held as (\
+        update {jobs} as j set reserved_at = {now} + $3 - $2 from chosen \
+        where j.id = chosen.id and chosen.available_at <= {now} + $3) \
+    select c.id::bigint, c.attempts::bigint, c.available_at::bigint, \
+        (case when c.available_at <= {now} + $3 then {now} + $3 - $2 end)::bigint, \
+        (c.available_at - {now})::bigint, j.payload::text \
+    from chosen as c join {jobs} as j on j.id = c.id";
+
+const ASIDE_READY: &str = "available_at <= {now} and {free}";
+
+const ASIDE_DELAYED: &str = "reserved_at is null and available_at > {now} \
+    and not exists (select from {markers} where marker = $4 || j.id || ':' || j.attempts)";
+
+/// As [`ASIDE`], without $5 and $6.
+const ASIDE_LEFT: &str = "with m as materialized (\
+        select marker, split_part(substr(marker, length($4) + 1), ':', 1)::bigint as id, \
+            split_part(substr(marker, length($4) + 1), ':', 2)::bigint as attempts \
+        from {markers} where left(marker, length($4)) = $4), \
+    stale as (\
+        delete from {markers} as d using m where d.marker = m.marker \
+        and not exists (select from {jobs} as j where j.id = m.id and j.attempts = m.attempts)), \
+    chosen as materialized (\
+        select j.id, j.attempts, j.available_at, j.payload from m \
+        join {jobs} as j on j.id = m.id and j.attempts = m.attempts \
+        where j.queue = $1 and (j.reserved_at is not null or j.available_at > {now}) \
+        order by j.id for update of j skip locked), \
+    held as (\
+        update {jobs} as j set reserved_at = {now} + $3 - $2 from chosen \
+        where j.id = chosen.id and chosen.available_at <= {now} + $3) \
+    select id::bigint, attempts::bigint, available_at::bigint, \
+        (case when available_at <= {now} + $3 then {now} + $3 - $2 end)::bigint, \
+        (available_at - {now})::bigint, payload::text \
+    from chosen";
+
+/// $1 ids, $2 attempts, $3 `available_at`, $4 `reserved_at` or null, $5 markers of each. The ids of those that
+/// stood so.
+const END_ASIDE: &str = "with h as materialized (\
+        select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[]) \
+            as h(id, attempts, available_at, reserved_at, marker)), \
+    unmarked as (delete from {markers} as d using h where d.marker = h.marker), \
+    ended as (\
+        {end} where j.id = h.id and j.attempts = h.attempts and j.available_at = h.available_at \
+        and (j.reserved_at is not distinct from h.reserved_at or j.reserved_at >= h.reserved_at) returning j.id) \
+    select id::bigint from ended";
 
 /// $1 queues, $2 `retry_after`. Per queue the second in which a row is to be had: the present one, or that
 /// of the first that comes due or lapses. Besides, the time to the microsecond, and the channel on which the

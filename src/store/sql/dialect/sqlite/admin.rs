@@ -139,7 +139,7 @@ impl Migrate {
         let table = sql.tables.named(migration.table);
         Self {
             name: migration.name,
-            sql: migration.sql_for(&table),
+            sql: migration.sql_for(&table, '"'),
             table: table.as_str().to_owned(),
         }
     }

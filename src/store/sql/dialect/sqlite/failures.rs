@@ -102,6 +102,7 @@ fn condition(which: &FailedWhich) -> (&'static str, SqliteValue, SqliteValue) {
         FailedWhich::Id(FailedId::Number(id)) => ("id = ?1", Number(*id), Null),
         FailedWhich::Id(FailedId::Uuid(uuid)) => ("uuid = ?1", Text(uuid.clone()), Null),
         FailedWhich::Until(time) => ("failed_at <= ?1", Text(time.clone()), Null),
+        FailedWhich::Before(time) => ("failed_at < ?1", Text(time.clone()), Null),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::Row;
 
-use super::super::{Fate, Hold, JobRecord};
+use super::super::{Fate, Hold, JobRecord, MARKER_DAYS, OnceRecord};
 use super::claim::{from_json, json};
 use super::failures::upsert;
 use super::statements::{PUSH_ROWS, Sql, SqliteQuery};
@@ -117,49 +117,57 @@ impl Write for Push {
     }
 }
 
-/// Inserts a job unless its marker is there.
-pub(super) struct PushOnce {
-    pub(super) marker: String,
-    pub(super) job: JobRecord,
-}
+/// Inserts jobs unless their markers are there.
+pub(super) struct PushOnce(pub(super) Vec<OnceRecord>);
 
 #[async_trait::async_trait]
 impl Write for PushOnce {
-    type Out = bool;
+    type Out = Vec<bool>;
 
     fn action(&self) -> String {
-        format!("push once to queue {:?}", self.job.queue)
+        match self.0.as_slice() {
+            [once] => format!("push once to queue {:?}", once.job.queue),
+            jobs => format!("push {} jobs once", jobs.len()),
+        }
     }
 
-    async fn run(&self, cx: &mut Context<'_>) -> Result<bool, sqlx::Error> {
-        let marked = cx
-            .sql
-            .mark
-            .query()
-            .bind(self.marker.clone())
-            .execute(&mut *cx.connection)
-            .await?;
-        if marked.rows_affected() == 0 {
-            return Ok(false);
+    async fn run(&self, cx: &mut Context<'_>) -> Result<Vec<bool>, sqlx::Error> {
+        let sweep = cx.sql.sweep_marks.query().bind(MARKER_DAYS);
+        sweep.execute(&mut *cx.connection).await?;
+        let markers: Vec<&str> = self.0.iter().map(|once| once.marker.as_str()).collect();
+        let mut new = mark(cx, &markers).await?;
+        let mut pushed = Vec::with_capacity(self.0.len());
+        for once in &self.0 {
+            let is_new = new.remove(&once.marker);
+            if is_new {
+                insert(cx, std::slice::from_ref(&once.job)).await?;
+            }
+            pushed.push(is_new);
         }
-        insert(cx, std::slice::from_ref(&self.job)).await?;
-        Ok(true)
+        Ok(pushed)
     }
 }
 
-/// Removes a marker.
-pub(super) struct DropMarker(pub(super) String);
+/// Writes markers; those that were not there.
+pub(super) async fn mark(cx: &mut Context<'_>, markers: &[&str]) -> Result<HashSet<String>, sqlx::Error> {
+    let mark = cx.sql.mark.query().bind(json(markers));
+    let rows = mark.fetch_all(&mut *cx.connection).await?;
+    rows.iter().map(|row| row.try_get_unchecked(0)).collect()
+}
+
+/// Removes markers.
+pub(super) struct DropMarkers(pub(super) Vec<String>);
 
 #[async_trait::async_trait]
-impl Write for DropMarker {
+impl Write for DropMarkers {
     type Out = ();
 
     fn action(&self) -> String {
-        "forget a marker".to_owned()
+        "forget markers".to_owned()
     }
 
     async fn run(&self, cx: &mut Context<'_>) -> Result<(), sqlx::Error> {
-        let unmark = cx.sql.unmark.query().bind(self.0.clone());
+        let unmark = cx.sql.unmark.query().bind(json(&self.0));
         unmark.execute(&mut *cx.connection).await.map(drop)
     }
 }
@@ -176,6 +184,7 @@ pub(super) async fn insert(cx: &mut Context<'_>, jobs: &[JobRecord]) -> Result<(
         push = push
             .bind(job.queue.as_str().to_owned())
             .bind(job.payload.to_vec())
+            .bind(job.attempts)
             .bind(job.delay_s);
     }
     push.execute(&mut *cx.connection).await?;
@@ -184,7 +193,10 @@ pub(super) async fn insert(cx: &mut Context<'_>, jobs: &[JobRecord]) -> Result<(
 }
 
 /// Runs one of the two-fold statements; what it says of each row that it touched.
-async fn touched(query: SqliteQuery, cx: &mut Context<'_>) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+pub(super) async fn touched(
+    query: SqliteQuery,
+    cx: &mut Context<'_>,
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
     let rows = query.fetch_all(&mut *cx.connection).await?;
     match rows.first() {
         Some(row) => from_json(row.try_get_unchecked(0)?),

@@ -53,6 +53,15 @@ pub(super) struct Statements {
     pub(super) push_many: Sql,
     pub(super) mark: Sql,
     pub(super) unmark: Sql,
+    pub(super) sweep_marks: Sql,
+    pub(super) aside_due: Sql,
+    pub(super) aside_later: Sql,
+    pub(super) aside_marks: Sql,
+    pub(super) aside_marked: Sql,
+    pub(super) aside_read: Sql,
+    pub(super) aside_hold: Sql,
+    pub(super) aside_delete: Sql,
+    pub(super) aside_free: Sql,
     pub(super) depth: Sql,
     pub(super) queues: Sql,
     pub(super) clear: Sql,
@@ -81,8 +90,19 @@ impl Statements {
             release: sql(&format!("{RELEASED}; {RELEASE}").replace("{held}", OURS)),
             push: sql(&push(1)),
             push_many: sql(&push(PUSH_ROWS)),
-            mark: sql("insert or ignore into {markers} (marker, created_at) values (?1, unixepoch())"),
-            unmark: sql("delete from {markers} where marker = ?1"),
+            mark: sql(MARK),
+            unmark: sql("delete from {markers} where marker in (select value from json_each(?1))"),
+            sweep_marks: sql("delete from {markers} where created_at < unixepoch() - ?1 * 86400"),
+            aside_due: sql(&format!("{ASIDE_DUE} order by j.available_at, j.id")),
+            aside_later: sql(ASIDE_LATER),
+            aside_marks: sql("select marker from {markers} where marker >= ?1 and marker < ?2"),
+            aside_marked: sql(ASIDE_MARKED),
+            aside_read: sql(ASIDE_READ),
+            aside_hold: sql(
+                "update {jobs} set reserved_at = ?2 where id in (select value from json_each(?1))",
+            ),
+            aside_delete: sql(&format!("{ASIDE_ENDED}; {DELETE}").replace("{held}", ASIDE_STANDS)),
+            aside_free: sql(&format!("{ASIDE_ENDED}; {ASIDE_FREE}").replace("{held}", ASIDE_STANDS)),
             depth: sql(DEPTH),
             queues: sql(QUEUES),
             clear: sql(CLEAR),
@@ -145,6 +165,42 @@ const RELEASED: &str = "select json_group_array(json_array(j.id, coalesce(?3, j.
 const RELEASE: &str = "update {jobs} set reserved_at = null, attempts = max(attempts - ?2, 0), \
     available_at = coalesce(?3, available_at) where id in (select j.id {held})";
 
+/// Those of ?1, a list, that were not there.
+const MARK: &str = "insert or ignore into {markers} (marker, created_at) \
+    select value, unixepoch() from json_each(?1) where true returning marker";
+
+// Rows to be set aside: id, attempts, `available_at`, `reserved_at`, bytes.
+
+/// Those of ?1 (ids) on queue ?2 that are free and due at ?3, or lapsed by ?4, `retry_after`.
+const ASIDE_DUE: &str = "select j.id, cast(j.attempts as integer), j.available_at, j.reserved_at, \
+    octet_length(j.payload) from json_each(?1) as h cross join {jobs} as j where j.id = h.value and j.queue = ?2 \
+    and ((j.reserved_at is null and j.available_at <= ?3) or j.reserved_at <= ?3 - ?4)";
+
+/// Those of queue ?1 that are free and not due at ?2, without a marker that begins with ?3: ?4 at most.
+const ASIDE_LATER: &str = "select j.id, cast(j.attempts as integer), j.available_at, j.reserved_at, \
+    octet_length(j.payload) from {jobs} as j where j.queue = ?1 and j.reserved_at is null and j.available_at > ?2 \
+    and not exists (select 1 from {markers} as m where m.marker = ?3 || j.id || ':' || j.attempts) \
+    order by j.available_at, j.id limit ?4";
+
+/// Those of ?1, a list of [id, attempts], whatever their queue, which is told as well.
+const ASIDE_MARKED: &str = "select j.id, cast(j.attempts as integer), j.available_at, j.reserved_at, \
+    octet_length(j.payload), j.queue from json_each(?1) as h cross join {jobs} as j \
+    where j.id = h.value ->> 0 and j.attempts = h.value ->> 1 order by j.available_at, j.id";
+
+/// Payloads of ?1, ids.
+const ASIDE_READ: &str =
+    "select j.id, j.payload from json_each(?1) as h cross join {jobs} as j where j.id = h.value";
+
+/// Rows that stand as they were set aside, or are held anew: ?1 list of [id, attempts, `available_at`,
+/// `reserved_at`].
+const ASIDE_STANDS: &str = "from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
+    and j.attempts = h.value ->> 1 and j.available_at = h.value ->> 2 \
+    and (j.reserved_at is (h.value ->> 3) or j.reserved_at >= h.value ->> 3)";
+
+const ASIDE_ENDED: &str = "select json_group_array(json_array(j.id, 0)) {held}";
+
+const ASIDE_FREE: &str = "update {jobs} set reserved_at = null where id in (select j.id {held})";
+
 /// ?1 queue, ?2 `retry_after`.
 const DEPTH: &str = "with j as (select available_at, reserved_at, unixepoch() as now from {jobs} where queue = ?1) \
     select \
@@ -165,7 +221,7 @@ const CLEAR: &str = "delete from {jobs} where id in (select id from {jobs} where
 
 /// An insert of `rows` jobs; payloads are given as bytes and become text, as PHP's driver writes them.
 fn push(rows: usize) -> String {
-    let row = "(?, cast(? as text), 0, null, unixepoch() + ?, unixepoch())";
+    let row = "(?, cast(? as text), ?, null, unixepoch() + ?, unixepoch())";
     let rows = vec![row; rows].join(", ");
     format!(
         "insert into {{jobs}} (queue, payload, attempts, reserved_at, available_at, created_at) values {rows}"

@@ -1,0 +1,1 @@
+create table `cache` (`key` varchar(255) not null, `value` mediumtext not null, `expiration` int not null, primary key (`key`), index `cache_expiration_index` (`expiration`)) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci;

@@ -1,0 +1,1 @@
+create table `cache_locks` (`key` varchar(255) not null, `owner` varchar(255) not null, `expiration` int not null, primary key (`key`), index `cache_locks_expiration_index` (`expiration`)) engine = InnoDB default character set utf8mb4 collate utf8mb4_unicode_ci;
