@@ -6,5 +6,5 @@ mod handed_back;
 mod leases;
 mod pushed;
 mod side_by_side;
-mod site;
+pub(crate) mod site;
 mod unknown;

@@ -7,6 +7,7 @@
 
 mod commands;
 mod demo;
+mod differential;
 mod harness;
 mod http;
 mod laravel;
