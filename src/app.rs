@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use tracing::warn;
+use worker_jobs::resources::Pool;
 use worker_jobs::{Registry, Resources};
 
 use crate::clock::{Clock, SystemClock};
@@ -19,10 +20,13 @@ use crate::wire::{Cipher, Keys};
 pub mod bench;
 pub mod daemon;
 pub mod demo;
+pub mod foreground;
 pub mod http;
 pub mod lanes;
+pub mod php;
 pub mod presence;
 pub mod report;
+pub mod schedule;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.
@@ -176,21 +180,31 @@ impl App {
 
     /// The application's database, for jobs; connections are made when they are first used.
     fn database(&self) -> Option<worker_jobs::resources::Database> {
-        let Ok(Database::Sqlite { path: Some(path) }) = self.config.databases.default() else {
+        let database = self.config.databases.default().ok()?;
+        let pool = if let Some(postgres) = connect::postgres(database) {
+            let search_path = [("search_path", postgres.quoted_search_path())];
+            let options = postgres.connect_options().options(search_path);
+            Pool::Postgres(pool_options().connect_lazy_with(options))
+        } else if let Database::Sqlite { path: Some(path) } = database {
+            let options = sqlx::sqlite::SqliteConnectOptions::new()
+                .filename(path)
+                .busy_timeout(Duration::from_secs(10));
+            Pool::Sqlite(pool_options().connect_lazy_with(options))
+        } else {
             return None;
         };
-        let options = sqlx::sqlite::SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(Duration::from_secs(10));
-        let pool = sqlx::pool::PoolOptions::new()
-            .max_connections(5)
-            .connect_lazy_with(options);
-        let pool = worker_jobs::resources::Pool::Sqlite(pool);
         Some(worker_jobs::resources::Database {
             pool,
             timezone: self.timezone(),
         })
     }
+}
+
+/// A small pool: jobs share it, and the server has other clients.
+fn pool_options<DB: sqlx::Database>() -> sqlx::pool::PoolOptions<DB> {
+    sqlx::pool::PoolOptions::new()
+        .max_connections(5)
+        .acquire_timeout(Duration::from_secs(10))
 }
 
 /// TLS that trusts the built-in authorities and those of the machine, so that a container without any works.

@@ -13,13 +13,20 @@ use tracing::{error, info, warn};
 
 use super::App;
 use super::lanes::LaneFlags;
+use super::php::{self, Runners};
+use super::schedule::Schedule;
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
 use crate::runner::native::NativeRunner;
+use crate::runner::php::PhpRunner;
+use crate::runner::php::children::Children;
+use crate::runner::php::pool::Pool;
+use crate::runner::router::Router;
 use crate::runtime::attempt;
 use crate::runtime::decide::Outcome;
 use crate::runtime::engine::{Budget, Engine, Options, Troubles};
+use crate::runtime::history::History;
 use crate::runtime::hold::{Cause, Holds};
 use crate::runtime::lane::Lane;
 use crate::runtime::report::Reporter;
@@ -52,10 +59,16 @@ pub struct Plan {
     pub drain: Duration,
     /// End after this time.
     pub max_time: Option<Duration>,
-    /// End at this much memory, in megabytes.
+    /// Replace PHP processes at this much memory in megabytes; without any, end at it.
     pub memory_mb: Option<u64>,
     /// Run in maintenance mode too.
     pub force: bool,
+    /// Which runners take jobs.
+    pub runners: Runners,
+    /// Whether a restart ends the process even where it could only replace its PHP processes.
+    pub restart_ends: bool,
+    /// Whether to run the application's scheduler.
+    pub schedule: bool,
     /// Who hears of attempts.
     pub reporter: Arc<dyn Reporter>,
     /// The system's signals, when they are listened to.
@@ -70,6 +83,7 @@ pub struct Daemon {
     engine: Arc<Engine>,
     lanes: Vec<Lane>,
     jobs: Runtime,
+    pool: Option<Arc<Pool>>,
 }
 
 impl Daemon {
@@ -80,7 +94,9 @@ impl Daemon {
     pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
         let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
-        let engine = engine(&app, &plan, state, settler)?;
+        let children = Children::new()?;
+        let pool = php::pool(&app, plan.runners, plan.memory_mb, &children)?;
+        let engine = engine(&app, &plan, (state, settler), pool.clone())?;
         let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
         if plan.lanes.wants_all() {
             let found = app
@@ -115,14 +131,20 @@ impl Daemon {
         writing.spawn(vital("the writer of verdicts", state, async move {
             writer.run(orders).await;
         }));
+        let mut tending = Tending::begin(pool.clone(), &children, &engine);
+        if plan.schedule {
+            tending.schedule(&app, children, &engine, plan.drain)?;
+        }
         let daemon = Self {
             app,
             plan,
             engine,
             lanes,
             jobs,
+            pool,
         };
         let exit = daemon.work(signals).await;
+        tending.end().await;
         writing.abort_all();
         daemon.jobs.shutdown_background();
         Ok(exit)
@@ -316,14 +338,14 @@ impl Daemon {
             let watched = state.clone();
             watches.spawn(async move { limits::time(&watched, time).await });
         }
-        if let Some(limit_mb) = self.plan.memory_mb {
+        if let Some(limit_mb) = self.plan.memory_mb.filter(|mb| *mb > 0 && self.pool.is_none()) {
             watches.spawn(async move { limits::memory(&state, limit_mb).await });
         }
         if let Some(address) = self.app.config.http {
             watches.spawn(super::http::serve(address, Arc::clone(engine)));
         }
-        let (app, beating) = (self.app.clone(), Arc::clone(engine));
-        watches.spawn(async move { super::presence::beat(app, beating).await });
+        let (app, beating, pool) = (self.app.clone(), Arc::clone(engine), self.pool.clone());
+        watches.spawn(async move { super::presence::beat(app, beating, pool).await });
         watches
     }
 
@@ -338,12 +360,77 @@ impl Daemon {
         for line in super::words::stores(&self.app.config, &self.app.connection) {
             info!("{line}");
         }
+        if let Some(pool) = &self.pool {
+            let settings = &pool.settings;
+            let (processes, base) = (settings.processes, settings.base.display());
+            info!(
+                processes,
+                "PHP jobs of {base} run in {processes} processes, shared by all lanes"
+            );
+        }
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }
         if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
             warn!("Failed to tell systemd that we are ready: {error}");
         }
+    }
+}
+
+/// What looks after child processes, until the last job has ended.
+#[derive(Debug)]
+struct Tending {
+    pool: Option<Arc<Pool>>,
+    tasks: JoinSet<()>,
+    others: JoinSet<()>,
+}
+
+impl Tending {
+    fn begin(pool: Option<Arc<Pool>>, children: &Children, engine: &Engine) -> Self {
+        let (mut tasks, mut others) = (JoinSet::new(), JoinSet::new());
+        let children = children.clone();
+        others.spawn(async move { children.reap().await });
+        if let Some(pool) = &pool {
+            let (watched, troubles) = (Arc::clone(pool), Arc::clone(&engine.troubles));
+            others.spawn(php::watch(watched, troubles));
+            let (reloaded, mut reloads) = (Arc::clone(pool), engine.state.reloads());
+            others.spawn(async move {
+                while reloads.changed().await.is_ok() {
+                    reloaded.reload();
+                }
+            });
+            let tended = Arc::clone(pool).tend();
+            tasks.spawn(vital("the care for PHP processes", engine.state.clone(), tended));
+        }
+        Self { pool, tasks, others }
+    }
+
+    fn schedule(
+        &mut self,
+        app: &App,
+        children: Children,
+        engine: &Engine,
+        drain: Duration,
+    ) -> anyhow::Result<()> {
+        let schedule = Schedule {
+            app: app.clone(),
+            base: php::base(app, "--schedule")?,
+            children,
+            troubles: Arc::clone(&engine.troubles),
+            stopping: engine.state.stopping().clone(),
+            forced: engine.state.forced().clone(),
+        };
+        self.tasks.spawn(schedule.run(drain));
+        Ok(())
+    }
+
+    /// Ends all processes, and waits for their ends.
+    async fn end(mut self) {
+        if let Some(pool) = &self.pool {
+            pool.stop();
+        }
+        while self.tasks.join_next().await.is_some() {}
+        self.others.abort_all();
     }
 }
 
@@ -366,13 +453,31 @@ async fn watch_limits(holds: Arc<Holds>, engine: Weak<Engine>) {
     holds.watch_limits(finish).await;
 }
 
-fn engine(app: &App, plan: &Plan, state: State, settler: Settler) -> anyhow::Result<Arc<Engine>> {
-    let registry = Arc::new(app.registry()?);
+fn engine(
+    app: &App,
+    plan: &Plan,
+    (state, settler): (State, Settler),
+    pool: Option<Arc<Pool>>,
+) -> anyhow::Result<Arc<Engine>> {
+    if pool.is_some() && !plan.restart_ends {
+        state.allow_reloads();
+    }
+    let native = if plan.runners == Runners::Php {
+        None
+    } else {
+        Some(NativeRunner::new(Arc::new(app.registry()?), app.keys()?))
+    };
+    let lease = plan.options.lease;
+    let runner = Router {
+        native,
+        php: pool.map(|pool| PhpRunner::new(pool, lease)),
+    };
     Ok(Arc::new(Engine {
         options: plan.options.clone(),
         queue: Arc::clone(&app.stores.queue),
         cache: app.stores.cache.clone(),
-        runner: Arc::new(NativeRunner::new(registry, app.keys()?)),
+        history: History::new(app.stores.cache.clone()),
+        runner: Arc::new(runner),
         dispatcher: Arc::new(app.dispatcher()),
         reporter: Arc::clone(&plan.reporter),
         clock: Arc::clone(&app.clock),

@@ -44,9 +44,9 @@ async fn ready(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
     if word != "running" {
         reasons.push(format!("state: {word}"));
     }
-    let ready = reasons
-        .iter()
-        .all(|reason| reason.starts_with("queues:") || reason == "state: paused");
+    let ready = reasons.iter().all(|reason| {
+        reason.starts_with("queues:") || reason.starts_with("schedule:") || reason == "state: paused"
+    });
     let status = if ready {
         StatusCode::OK
     } else {

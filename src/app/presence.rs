@@ -7,8 +7,9 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::App;
+use crate::runner::php::pool::Pool;
 use crate::runtime::engine::Engine;
-use crate::store::port::{Process, Running};
+use crate::store::port::{PhpProcess, Process, Running};
 
 /// How often the process looks at itself.
 const LOOK: Duration = Duration::from_secs(2);
@@ -22,7 +23,7 @@ const WORTH_TELLING_S: i64 = 2;
 const MOST: usize = 100;
 
 /// Speaks for this process until the task is ended.
-pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
+pub async fn beat(app: App, engine: Arc<Engine>, pool: Option<Arc<Pool>>) -> ! {
     let mut process = Process {
         id: process_id(),
         host: host(),
@@ -33,6 +34,7 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
         state: String::new(),
         queues: Vec::new(),
         running: Vec::new(),
+        php: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
     loop {
@@ -46,13 +48,29 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
             .as_ref()
             .is_none_or(|(last, at)| *last != process || at.elapsed() >= BEAT);
         if news {
-            match app.stores.presence.beat(&process, HOLDS_FOR).await {
+            let saying = Process {
+                php: pool.as_deref().map(php).unwrap_or_default(),
+                ..process.clone()
+            };
+            match app.stores.presence.beat(&saying, HOLDS_FOR).await {
                 Ok(()) => said = Some((process.clone(), Instant::now())),
                 Err(error) => debug!("This process could not make itself known: {error}"),
             }
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Not part of what is news: jobs and memory change all the time.
+fn php(pool: &Pool) -> Vec<PhpProcess> {
+    let seen = pool.seen().into_iter().map(|process| PhpProcess {
+        pid: process.pid,
+        jobs: process.jobs,
+        job: process.job,
+        age_s: process.age.as_secs(),
+        memory_mb: process.memory_mb,
+    });
+    seen.take(MOST).collect()
 }
 
 fn running(engine: &Engine) -> Vec<Running> {

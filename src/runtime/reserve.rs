@@ -13,6 +13,7 @@ use super::lane::Lane;
 use super::settle::Order;
 use super::state::{Pauses, StopReason};
 use super::unknown::Share;
+use crate::runner::seats::{Granted, Place, Seat};
 use crate::store::port::{QueueName, Reserved, Settle};
 
 /// The longest wait for a wake-up; the drivers look for due jobs more often themselves.
@@ -35,6 +36,8 @@ pub struct Leased {
     pub hold: Arc<Hold>,
     /// The slot it will run in; free again when this is dropped.
     pub slot: Option<OwnedSemaphorePermit>,
+    /// Its seat, should it turn out to be a job for PHP.
+    pub seat: Option<Seat>,
     engine: Arc<Engine>,
 }
 
@@ -83,6 +86,7 @@ pub struct Reserver {
     slots: Arc<Semaphore>,
     share: Arc<Share>,
     dry: Arc<Dry>,
+    place: Option<Place>,
     is_dry: bool,
     dry_since: Option<Instant>,
 }
@@ -92,12 +96,15 @@ impl Reserver {
     #[must_use]
     pub fn new(engine: Arc<Engine>, lane: Arc<Lane>, share: Arc<Share>, dry: Arc<Dry>) -> Self {
         let slots = Arc::new(Semaphore::new(lane.slots));
+        let seats = engine.runner.seats().filter(|_| lane.php > 0);
+        let place = seats.map(|seats| seats.place(lane.php, lane.longest()));
         Self {
             engine,
             lane,
             slots,
             share,
             dry,
+            place,
             is_dry: false,
             dry_since: None,
         }
@@ -114,7 +121,11 @@ impl Reserver {
             if jobs.is_closed() {
                 return;
             }
-            let asking = self.engine.budget.take(permits.num_permits());
+            let taking = self.seats(permits.num_permits());
+            let Some((most, seats)) = stopping.run_until_cancelled(taking).await else {
+                return;
+            };
+            let asking = self.engine.budget.take(most);
             let Some(asked) = stopping.run_until_cancelled(asking).await else {
                 return;
             };
@@ -136,7 +147,7 @@ impl Reserver {
                     self.recovered();
                     retry = FIRST_RETRY;
                     let found = reserved.len();
-                    self.hand_on(reserved, permits, &jobs).await;
+                    self.hand_on(reserved, permits, seats, &jobs).await;
                     self.engine.budget.settle(asked, found);
                     if found == 0 {
                         self.idle(&queues, pauses).await;
@@ -203,12 +214,26 @@ impl Reserver {
         }
     }
 
+    /// How many of `slots` jobs may be reserved, and the seats for those among them that are for PHP. While
+    /// PHP cannot run there are none, and jobs for it go back.
+    async fn seats(&self, slots: usize) -> (usize, Vec<Seat>) {
+        let Some(place) = &self.place else {
+            return (slots, Vec::new());
+        };
+        match place.take(slots).await {
+            Granted::Seats(seats) => (seats.len(), seats),
+            Granted::Closed => (slots, Vec::new()),
+        }
+    }
+
     async fn hand_on(
         &self,
         reserved: Vec<Reserved>,
         mut permits: OwnedSemaphorePermit,
+        mut seats: Vec<Seat>,
         jobs: &mpsc::Sender<Leased>,
     ) {
+        seats.truncate(reserved.len());
         for reserved in reserved {
             let hold = self
                 .engine
@@ -219,6 +244,7 @@ impl Reserver {
                 reserved,
                 hold,
                 slot,
+                seat: seats.pop(),
                 engine: Arc::clone(&self.engine),
             };
             if jobs.send(leased).await.is_err() {

@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::port::{Cache, FailedJobs, Presence, Queue};
 use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
 use super::sql::{
-    Database, NullFailed, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue, SqliteOptions, TableName,
-    Tables,
+    Database, NullFailed, PostgresOptions, SqlCache, SqlFailed, SqlOptions, SqlPresence, SqlQueue,
+    SqliteOptions, TableName, Tables,
 };
 use super::{Error, Kind};
 use crate::config::{self, Address, CacheStore, Config, FailedStore, Problem, QueueConnection, QueueKind};
@@ -130,6 +130,32 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
     }
 }
 
+/// How to reach a database of the application that is PostgreSQL; `None` for another one.
+#[must_use]
+pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
+    let config::Database::Postgres {
+        host,
+        port,
+        database,
+        username,
+        password,
+        sslmode,
+        search_path,
+    } = database
+    else {
+        return None;
+    };
+    Some(PostgresOptions {
+        host: host.clone(),
+        port: *port,
+        database: database.clone(),
+        username: username.clone(),
+        password: password.clone(),
+        sslmode: *sslmode,
+        search_path: search_path.clone(),
+    })
+}
+
 /// Opens each database once, however many stores live in it.
 struct Opener<'a> {
     config: &'a Config,
@@ -160,6 +186,7 @@ impl<'a> Opener<'a> {
             tables.cache_locks = TableName::new(lock_table)?;
         }
         options.tables = tables;
+        options.sleep = config.worker.sleep;
         options.timezone = TimeZone::get(&config.app.timezone).unwrap_or(TimeZone::UTC);
         Ok(Self {
             config,
@@ -189,20 +216,19 @@ impl<'a> Opener<'a> {
         if let Some((_, opened)) = self.opened.iter().find(|(known, _)| known == database) {
             return Ok(opened.clone());
         }
-        let opened = match database {
-            config::Database::Sqlite { path: Some(path) } => {
+        let options = self.options.clone();
+        let opened = match (database, postgres(database)) {
+            (_, Some(postgres)) => Database::postgres(&postgres, options),
+            (config::Database::Sqlite { path: Some(path) }, _) => {
                 let mut sqlite = SqliteOptions::new(path);
                 sqlite.create_if_missing = self.create;
-                Database::sqlite(sqlite, self.options.clone()).await?
+                Database::sqlite(sqlite, options).await?
             }
-            config::Database::Sqlite { path: None } => {
+            (config::Database::Sqlite { path: None }, _) => {
                 return Err(unserved("DB_DATABASE", "is :memory:, which no other process can see").into());
             }
-            config::Database::Mysql { .. } => {
+            (config::Database::Mysql { .. } | config::Database::Postgres { .. }, None) => {
                 return Err(unserved("DB_CONNECTION", "is not served yet: mysql").into());
-            }
-            config::Database::Postgres { .. } => {
-                return Err(unserved("DB_CONNECTION", "is not served yet: pgsql").into());
             }
         };
         self.opened.push((database.clone(), opened.clone()));
@@ -259,7 +285,7 @@ impl<'a> Opener<'a> {
 }
 
 fn unserved(name: &str, what: &str) -> Problem {
-    Problem::new(name, what, "sqlite")
+    Problem::new(name, what, "sqlite, pgsql")
 }
 
 impl OpenError {

@@ -1,5 +1,6 @@
 //! The harness keeps its own promises.
 
+mod databases;
 mod laravel;
 
 use std::io::{Read, Write};
@@ -8,8 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use harness::{
-    DEADLINE, Daemon, HttpStandIn, RedisOptions, RedisServer, Reply, Running, Scratch, Signal,
-    SqliteDatabase, env_var, poll, shared_redis, wait_until,
+    DEADLINE, Daemon, HttpStandIn, RedisOptions, RedisServer, Reply, Running, Scratch, Signal, env_var, poll,
+    shared_redis, wait_until,
 };
 
 fn listens(port: u16) -> bool {
@@ -64,19 +65,6 @@ fn a_shared_redis_removes_its_keys() {
     );
     drop(redis);
     assert!(!shared_redis().keys().contains(&queue));
-}
-
-#[test]
-fn a_database_has_laravels_tables() {
-    let database = SqliteDatabase::temp();
-    database.execute(
-        "insert into jobs (queue, payload, attempts, available_at, created_at) values ('mail', '{}', 1, 2, 3)",
-    );
-    let jobs = database.jobs();
-    assert_eq!(jobs[0].queue, "mail");
-    assert_eq!((jobs[0].attempts, jobs[0].reserved_at), (1, None));
-    assert!(database.failed_jobs().is_empty());
-    assert_eq!(database.number("select count(*) from job_batches"), 0);
 }
 
 #[test]

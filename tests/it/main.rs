@@ -12,6 +12,7 @@ mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod php;
 mod poison;
 mod shutdown;
 mod site;

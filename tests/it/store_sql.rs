@@ -3,8 +3,10 @@
 mod cache;
 mod claim;
 mod failed;
+mod leases;
 mod migrate;
 mod neighbours;
+pub(crate) mod table;
 
 use std::path::PathBuf;
 use std::time::Duration;

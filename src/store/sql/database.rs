@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::dialect::{Dialect, Sqlite};
-use super::options::{SqlOptions, SqliteOptions};
+use super::dialect::{Dialect, Postgres, Sqlite};
+use super::options::{PostgresOptions, SqlOptions, SqliteOptions};
 use crate::store::Error;
 
 /// An open database. Cheap to clone; the clones share connections, the writer and the watcher.
@@ -24,5 +24,16 @@ impl Database {
             dialect: Arc::new(Sqlite::open(sqlite, &options).await?),
             options,
         })
+    }
+
+    /// A PostgreSQL database. Connections are made when they are first needed, and made anew when they break;
+    /// whether the server can be reached is seen with the first verb.
+    #[must_use]
+    pub fn postgres(postgres: &PostgresOptions, options: SqlOptions) -> Self {
+        let options = Arc::new(options);
+        Self {
+            dialect: Arc::new(Postgres::new(postgres, &options)),
+            options,
+        }
     }
 }

@@ -8,18 +8,20 @@
 //! A new engine is one file here that implements [`Dialect`], its folder of migrations, and one
 //! constructor on [`Database`](super::Database).
 
+mod postgres;
 mod sqlite;
 
 use std::fmt;
 
 use bytes::Bytes;
 
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
-use super::migrate::Migration;
-use crate::store::Error;
+use super::migrate::{Announce, Migration};
 use crate::store::port::FailedId;
 use crate::store::port::{Depth, QueueName};
+use crate::store::{Error, Kind};
 use crate::wire::raw::Nul;
 
 /// A request for jobs.
@@ -212,4 +214,20 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
 
     /// Makes what a migration makes unless its table exists; says whether it did.
     async fn migrate(&self, migration: &Migration) -> Result<bool, Error>;
+
+    /// Makes the index on (queue, `available_at`, id) of the table of jobs, by which rows are claimed, unless
+    /// it is there; says whether it did. Others go on writing meanwhile where the engine can do that.
+    async fn index_jobs(&self) -> Result<bool, Error>;
+
+    /// Has the database tell waiting workers of new jobs from now on, or no longer; says whether that was
+    /// otherwise before. Refused by an engine that cannot do that, or whose workers hear of jobs anyway.
+    async fn announce(&self, announce: Announce) -> Result<bool, Error> {
+        let (Announce::Yes | Announce::No) = announce;
+        let reason = "only PostgreSQL can tell waiting workers of new jobs";
+        Err(Error::new(
+            Kind::Refused,
+            "change how new jobs are announced",
+            reason,
+        ))
+    }
 }

@@ -1,6 +1,7 @@
 //! Making the tables: Laravel's as Laravel's own migrations make them, and two of ours.
 
 use super::database::Database;
+use super::names::TableName;
 use crate::store::Error;
 
 /// One numbered file of `migrations/`, which makes one table.
@@ -16,24 +17,37 @@ pub(super) struct Migration {
 
 impl Migration {
     /// The file's text with another name for the table and, as Laravel does, for its indexes.
-    pub(super) fn sql_for(&self, table: &str) -> String {
-        if table == self.table {
+    pub(super) fn sql_for(&self, table: &TableName) -> String {
+        if table.as_str() == self.table {
             return self.sql.to_owned();
         }
         let default = self.table;
         self.sql
-            .replace(&format!("\"{default}\""), &format!("\"{table}\""))
-            .replace(&format!("\"{default}_"), &format!("\"{table}_"))
+            .replace(&format!("\"{default}\""), &table.quoted('"'))
+            .replace(&format!("\"{default}_"), &format!("\"{}_", table.index_prefix()))
     }
 }
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Made {
-    /// The table was made.
+    /// It was made.
     Created,
-    /// A table of that name was there; nothing was touched.
+    /// It was there; nothing was touched.
     Exists,
+    /// It was removed.
+    Removed,
+    /// There was none to be removed.
+    Absent,
+}
+
+/// Whether the database tells waiting workers of new jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Announce {
+    /// It does, by a trigger.
+    Yes,
+    /// It does not: workers look by themselves.
+    No,
 }
 
 /// One step of a migration.
@@ -63,4 +77,35 @@ pub async fn migrate(db: &Database) -> Result<Vec<Step>, Error> {
         });
     }
     Ok(steps)
+}
+
+/// Makes the index on (queue, `available_at`, id) of the table of jobs, by which the worker reserves: with it
+/// a reservation costs the same however many jobs wait or are delayed.
+///
+/// # Errors
+/// When the database cannot be asked or refuses.
+pub async fn index(db: &Database) -> Result<Step, Error> {
+    let made = match db.dialect.index_jobs().await? {
+        true => Made::Created,
+        false => Made::Exists,
+    };
+    let name = "indexes";
+    Ok(Step { name, made })
+}
+
+/// Has the database tell waiting workers of new jobs, or no longer.
+///
+/// # Errors
+/// [`Kind::Refused`](crate::store::Kind::Refused) unless it is PostgreSQL; when the database cannot be asked
+/// or refuses.
+pub async fn announce(db: &Database, announce: Announce) -> Result<Step, Error> {
+    let changed = db.dialect.announce(announce).await?;
+    let made = match (announce, changed) {
+        (Announce::Yes, true) => Made::Created,
+        (Announce::Yes, false) => Made::Exists,
+        (Announce::No, true) => Made::Removed,
+        (Announce::No, false) => Made::Absent,
+    };
+    let name = "notify";
+    Ok(Step { name, made })
 }

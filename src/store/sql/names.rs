@@ -46,6 +46,12 @@ impl TableName {
         &self.0
     }
 
+    /// What the names of its indexes begin with, as Laravel forms them: in small letters, with `_` in place
+    /// of `.` and `-`.
+    pub(super) fn index_prefix(&self) -> String {
+        self.0.to_lowercase().replace(['.', '-'], "_")
+    }
+
     /// The name between `quote` marks, part by part.
     pub(super) fn quoted(&self, quote: char) -> String {
         let parts: Vec<String> = self
@@ -86,18 +92,19 @@ pub struct Tables {
 
 impl Tables {
     /// The configured name of a table known by its default name.
-    pub(super) fn named<'a>(&'a self, default: &'a str) -> &'a str {
-        match default {
-            "jobs" => self.jobs.as_str(),
-            "failed_jobs" => self.failed_jobs.as_str(),
-            "job_batches" => self.job_batches.as_str(),
-            "cache" => self.cache.as_str(),
-            "cache_locks" => self.cache_locks.as_str(),
-            "sessions" => self.sessions.as_str(),
-            "worker_markers" => self.markers.as_str(),
-            "worker_processes" => self.processes.as_str(),
-            other => other,
-        }
+    pub(super) fn named(&self, default: &'static str) -> TableName {
+        let configured = match default {
+            "jobs" => &self.jobs,
+            "failed_jobs" => &self.failed_jobs,
+            "job_batches" => &self.job_batches,
+            "cache" => &self.cache,
+            "cache_locks" => &self.cache_locks,
+            "sessions" => &self.sessions,
+            "worker_markers" => &self.markers,
+            "worker_processes" => &self.processes,
+            other => return TableName::known(other),
+        };
+        configured.clone()
     }
 }
 
@@ -148,5 +155,9 @@ mod tests {
             "\"public\".\"jobs\""
         );
         assert_eq!(TableName::new("jobs").unwrap().quoted('`'), "`jobs`");
+        assert_eq!(
+            TableName::new("App.my-jobs").unwrap().index_prefix(),
+            "app_my_jobs"
+        );
     }
 }

@@ -1,13 +1,16 @@
-//! What an SQL database is opened with. Plain values: the config room fills them in.
+//! What an SQL database is opened with. Plain values, filled in from the configuration.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::names::Tables;
 use crate::clock::{Clock, SystemClock};
+use crate::config::{Secret, SslMode};
 
 /// What holds for every engine.
 #[derive(Debug, Clone)]
@@ -21,6 +24,9 @@ pub struct SqlOptions {
     pub timezone: TimeZone,
     /// Where `failed_at` takes the time from.
     pub clock: Arc<dyn Clock>,
+    /// The longest pause between two looks at a table that tells nobody of new jobs (`WORKER_SLEEP`), where
+    /// the engine must look. Default 3 s.
+    pub sleep: Duration,
 }
 
 impl Default for SqlOptions {
@@ -30,6 +36,7 @@ impl Default for SqlOptions {
             retry_after: Duration::from_secs(90),
             timezone: TimeZone::UTC,
             clock: Arc::new(SystemClock),
+            sleep: Duration::from_secs(3),
         }
     }
 }
@@ -67,6 +74,97 @@ impl SqliteOptions {
             create_if_missing: true,
             own_file: true,
             ..Self::new(path)
+        }
+    }
+}
+
+/// How a PostgreSQL database is reached.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Name, IP address, or the directory of a Unix socket.
+    pub host: String,
+    /// Its port; part of the socket's name, too.
+    pub port: u16,
+    /// Name of the database.
+    pub database: String,
+    /// User.
+    pub username: String,
+    /// Password, if the server asks for one.
+    pub password: Option<Secret>,
+    /// How far the connection is encrypted and checked; of no meaning on a Unix socket.
+    pub sslmode: SslMode,
+    /// The schemas in which tables are looked for, in Laravel's form: names with commas or spaces between,
+    /// in quotes or not; `$user` is the user's own.
+    pub search_path: String,
+}
+
+impl PostgresOptions {
+    /// What connections are opened with, without the search path: certificates of authorities and of our own
+    /// are taken from where libpq, and so PHP, takes them (`PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`).
+    #[must_use]
+    pub fn connect_options(&self) -> PgConnectOptions {
+        let is_socket = self.host.starts_with('/');
+        let sslmode = match self.sslmode {
+            _ if is_socket => PgSslMode::Disable,
+            SslMode::Disable => PgSslMode::Disable,
+            SslMode::Allow => PgSslMode::Allow,
+            SslMode::Prefer => PgSslMode::Prefer,
+            SslMode::Require => PgSslMode::Require,
+            SslMode::VerifyCa => PgSslMode::VerifyCa,
+            SslMode::VerifyFull => PgSslMode::VerifyFull,
+        };
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&self.host)
+            .port(self.port)
+            .database(&self.database)
+            .username(&self.username)
+            .ssl_mode(sslmode)
+            .application_name("worker")
+            .extra_float_digits(None)
+            .disable_statement_logging();
+        match &self.password {
+            Some(password) => options.password(password.expose()),
+            None => options,
+        }
+    }
+
+    /// The schemas, each quoted, for `set search_path`.
+    #[must_use]
+    pub fn quoted_search_path(&self) -> String {
+        let names = self
+            .search_path
+            .split(|c: char| c.is_whitespace() || matches!(c, ',' | '"' | '\''));
+        let quoted: Vec<String> = names
+            .filter(|name| !name.is_empty())
+            .map(|name| if name == "$user" { &self.username } else { name })
+            .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
+            .collect();
+        quoted.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PostgresOptions;
+    use crate::config::SslMode;
+
+    #[test]
+    fn search_paths_are_laravels() {
+        for (given, quoted) in [
+            ("public", "\"public\""),
+            ("app, public", "\"app\", \"public\""),
+            ("\"$user\",'Q x'", "\"u\"\"v\", \"Q\", \"x\""),
+        ] {
+            let options = PostgresOptions {
+                host: "h".to_owned(),
+                port: 5432,
+                database: "d".to_owned(),
+                username: "u\"v".to_owned(),
+                password: None,
+                sslmode: SslMode::Prefer,
+                search_path: given.to_owned(),
+            };
+            assert_eq!(options.quoted_search_path(), quoted);
         }
     }
 }

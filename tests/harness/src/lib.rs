@@ -4,7 +4,8 @@
 //! - [`process`], [`command`]: child processes that never outlive the test, and their output.
 //! - [`daemon`]: the built binary, driven as a user drives it.
 //! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
-//! - [`sqlite`], [`rows`]: a private SQLite database with Laravel's tables.
+//! - [`sqlite`], [`mariadb`], [`postgres`], [`rows`]: databases with Laravel's tables; [`sql`]: what they have in
+//!   common.
 //! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
@@ -27,16 +28,22 @@ pub mod daemon;
 pub mod http_stand_in;
 pub mod journal;
 pub mod laravel;
+pub mod mariadb;
 pub mod ports;
+pub mod postgres;
 pub mod process;
 pub mod redis_client;
 pub mod redis_server;
 pub mod rows;
 pub mod scratch;
+pub mod sql;
 pub mod sqlite;
 pub mod wait;
 
+mod database_server;
+mod run_wide;
 mod signals;
+mod url;
 mod watchdog;
 
 pub use command::{Output, run_to_end};
@@ -44,11 +51,14 @@ pub use daemon::Daemon;
 pub use http_stand_in::{HttpStandIn, Reply, Request};
 pub use journal::{Journal, Record};
 pub use laravel::Laravel;
+pub use mariadb::{MariadbDatabase, MariadbServer};
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use process::{Running, Signal, Stream};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};
 pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
 pub use rows::{FailedRow, JobRow};
 pub use scratch::Scratch;
+pub use sql::TestDatabase;
 pub use sqlite::SqliteDatabase;
 pub use wait::{DEADLINE, poll, wait_until};
 

@@ -106,3 +106,21 @@ fn a_place_that_cannot_be_written_is_said() {
         output.stderr
     );
 }
+
+#[test]
+fn an_index_is_made_when_asked_for() {
+    let site = Site::sqlite();
+    for expected in ["created", "exists"] {
+        let made = results(&site.command(&["migrate", "--indexes", "--json"]).json());
+        assert_eq!(made.last(), Some(&("indexes".to_owned(), expected.to_owned())));
+    }
+}
+
+#[test]
+fn notify_is_for_postgresql() {
+    for flag in ["--notify", "--drop-notify"] {
+        let refused = Site::sqlite().command(&["migrate", flag]);
+        refused.expect_code(78);
+        assert!(refused.stderr.contains("is for PostgreSQL"), "{}", refused.stderr);
+    }
+}

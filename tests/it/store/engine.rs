@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use worker::config::{Secret, SslMode};
 use worker::store::port::{Held, NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
-use worker::store::sql::{Database, SqlOptions, SqlQueue, SqliteOptions};
+use worker::store::sql::{Database, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
 
 /// Makes one test of each case for every engine. A new engine is one more `engine_tests!` line here and one
 /// function that makes its [`Store`].
@@ -19,6 +20,7 @@ macro_rules! on_every_engine {
 
         crate::store::engine::engine_tests!(redis { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
+        crate::store::engine::engine_tests!(postgres { $($name)* });
     };
 }
 
@@ -71,6 +73,32 @@ pub(crate) fn sqlite() -> Store {
     Store {
         open: Box::new(move || Arc::new(SqlQueue::new(&now(open_sqlite(&path))))),
         _keep: Box::new(file),
+    }
+}
+
+/// A store in a PostgreSQL database with Laravel's tables and ours.
+pub(crate) fn postgres() -> Store {
+    let database = Arc::new(harness::PostgresDatabase::temp());
+    let options = postgres_options(&database);
+    let open = move || Database::postgres(&options, SqlOptions::default());
+    now(worker::store::sql::migrate(&open())).expect("migrate");
+    Store {
+        open: Box::new(move || Arc::new(SqlQueue::new(&open()))),
+        _keep: Box::new(database),
+    }
+}
+
+/// How the driver reaches a test's PostgreSQL database.
+pub(crate) fn postgres_options(database: &harness::PostgresDatabase) -> PostgresOptions {
+    let (username, password) = database.login();
+    PostgresOptions {
+        host: database.host().to_owned(),
+        port: database.port(),
+        database: database.name().to_owned(),
+        username: username.to_owned(),
+        password: Some(Secret::new(password)),
+        sslmode: SslMode::Prefer,
+        search_path: "public".to_owned(),
     }
 }
 

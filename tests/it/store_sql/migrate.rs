@@ -4,8 +4,12 @@ use std::collections::BTreeMap;
 
 use harness::{Scratch, SqliteDatabase};
 use sqlx::Row;
+use worker::store::Kind;
 use worker::store::port::{NewJob, Queue, QueueName};
-use worker::store::sql::{Database, Made, SqlOptions, SqlQueue, SqliteOptions, TableName, Tables, migrate};
+use worker::store::sql::{
+    Announce, Database, Made, SqlOptions, SqlQueue, SqliteOptions, TableName, Tables, announce, index,
+    migrate,
+};
 
 use super::recording;
 use crate::store::engine::open_sqlite;
@@ -99,4 +103,30 @@ async fn a_missing_file_is_made() {
     };
     queue.push(&[job]).await.expect("push");
     assert_eq!(queue.queues().await.expect("queues"), [QueueName::new("q")]);
+}
+
+/// The index is made once, under the name that Laravel would give it, and serves the worker's order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_serves_the_order() {
+    let file = SqliteDatabase::temp();
+    let db = open_sqlite(&file.path()).await;
+    let mut made = Vec::new();
+    for _ in 0..2 {
+        made.push(index(&db).await.expect("index").made);
+    }
+    assert_eq!(made, [Made::Created, Made::Exists]);
+    let plan = file.rows(
+        "explain query plan select * from jobs where queue = 'q' and reserved_at is null order by available_at, id",
+        |row| row.get::<String, _>("detail"),
+    );
+    let used = "SEARCH jobs USING INDEX jobs_queue_available_at_id_index (queue=?)";
+    assert_eq!(plan, [used]);
+}
+
+/// SQLite cannot announce new jobs, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_announced() {
+    let file = SqliteDatabase::temp();
+    let error = announce(&open_sqlite(&file.path()).await, Announce::Yes).await;
+    assert_eq!(error.expect_err("refused").kind(), Kind::Refused);
 }

@@ -218,4 +218,8 @@ impl Dialect for Sqlite {
     async fn migrate(&self, migration: &Migration) -> Result<bool, Error> {
         self.write(admin::Migrate::new(migration, &self.sql)).await
     }
+
+    async fn index_jobs(&self) -> Result<bool, Error> {
+        self.write(admin::Index).await
+    }
 }

@@ -136,11 +136,11 @@ pub(super) struct Migrate {
 
 impl Migrate {
     pub(super) fn new(migration: &Migration, sql: &Statements) -> Self {
-        let table = sql.tables.named(migration.table).to_owned();
+        let table = sql.tables.named(migration.table);
         Self {
             name: migration.name,
             sql: migration.sql_for(&table),
-            table,
+            table: table.as_str().to_owned(),
         }
     }
 }
@@ -168,6 +168,40 @@ impl Write for Migrate {
             .execute(&mut *cx.connection)
             .await?;
         cx.heads.forget_all();
+        Ok(true)
+    }
+}
+
+/// Makes the index by which the first rows of a queue are found without reading the others.
+pub(super) struct Index;
+
+#[async_trait::async_trait]
+impl Write for Index {
+    type Out = bool;
+
+    fn action(&self) -> String {
+        "make the index of the table of jobs".to_owned()
+    }
+
+    async fn run(&self, cx: &mut Context<'_>) -> Result<bool, sqlx::Error> {
+        let jobs = &cx.sql.tables.jobs;
+        let name = format!("{}_queue_available_at_id_index", jobs.index_prefix());
+        let there = "select count(*) from sqlite_master where type = 'index' and name = ?1 collate nocase";
+        let row = sqlx::query(there)
+            .bind(name.clone())
+            .fetch_one(&mut *cx.connection)
+            .await?;
+        if row.try_get_unchecked::<i64, _>(0)? > 0 {
+            return Ok(false);
+        }
+        // Holds nothing from outside but checked and quoted table names.
+        let make = format!(
+            "create index \"{name}\" on {} (queue, available_at, id)",
+            jobs.quoted('"')
+        );
+        sqlx::query(AssertSqlSafe(make))
+            .execute(&mut *cx.connection)
+            .await?;
         Ok(true)
     }
 }

@@ -1,0 +1,274 @@
+//! PostgreSQL: each verb one statement where it can be, over a few connections of our own.
+//!
+//! Rows are locked with `for update skip locked` and claimed in the same statement, so many processes take
+//! from one table without waiting for each other. Statements of one process run at the same time on
+//! several connections (`pool`); one more listens for announcements of new rows, if the table makes them
+//! (`announce`, `listen`), and one task answers all who wait (`watch`). A pooler in front of the server is
+//! recognised when connecting (`connect`): nothing is then kept in a session.
+
+mod admin;
+mod announce;
+mod connect;
+mod error;
+mod failures;
+mod jobs;
+mod listen;
+mod pool;
+mod signals;
+mod statements;
+mod watch;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use self::connect::Door;
+use self::error::Failure;
+use self::pool::Pool;
+use self::statements::Statements;
+use self::watch::{Hints, Watcher};
+use super::{
+    CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord, FailedWhich, Fate, Hold, JobRecord, Lives,
+};
+use crate::store::port::{Depth, QueueName};
+use crate::store::sql::migrate::{Announce, Migration};
+use crate::store::sql::options::{PostgresOptions, SqlOptions};
+use crate::store::{Error, Kind};
+use crate::wire::raw::Nul;
+
+/// A PostgreSQL database.
+#[derive(Debug)]
+pub(in crate::store::sql) struct Postgres {
+    db: Arc<Shared>,
+    watcher: OnceLock<Watcher>,
+    claims: TaskTracker,
+}
+
+/// What all verbs work with.
+#[derive(Debug)]
+struct Shared {
+    pool: Arc<Pool>,
+    sql: Statements,
+    hints: Hints,
+    failures: failures::Known,
+    /// The longest pause between two looks at a table that announces nothing.
+    sleep: Duration,
+}
+
+impl Postgres {
+    /// A database whose connections are made when they are first needed.
+    pub(in crate::store::sql) fn new(postgres: &PostgresOptions, options: &SqlOptions) -> Self {
+        let db = Shared {
+            pool: Arc::new(Pool::new(Door::new(postgres))),
+            sql: Statements::new(options),
+            hints: Hints::default(),
+            failures: failures::Known::default(),
+            sleep: options.sleep,
+        };
+        Self {
+            db: Arc::new(db),
+            watcher: OnceLock::new(),
+            claims: TaskTracker::new(),
+        }
+    }
+}
+
+/// What a failure is called while doing `action`.
+fn during<T>(outcome: Result<T, Failure>, action: impl Into<String>) -> Result<T, Error> {
+    outcome.map_err(|failure| failure.during(action))
+}
+
+#[async_trait::async_trait]
+impl Dialect for Postgres {
+    async fn claim(&self, claim: Claim) -> Result<Vec<Claimed>, Error> {
+        let names: Vec<&str> = claim.queues.iter().map(QueueName::as_str).collect();
+        let action = format!("reserve from queue {:?}", names.join(","));
+        let (reply, answer) = oneshot::channel();
+        let db = Arc::clone(&self.db);
+        // A task of its own, so that what was claimed is known when the caller has gone away.
+        self.claims.spawn(async move {
+            if let Err(Ok(unwanted)) = reply.send(jobs::claim(&db, &claim).await) {
+                give_back(&db, &unwanted).await;
+            }
+        });
+        let gone = |_| Error::new(Kind::Lost, action.clone(), "the database is being closed");
+        let claimed = during(answer.await.map_err(gone)?, action)?;
+        if !claimed.is_empty() {
+            self.db.hints.stir();
+        }
+        Ok(claimed)
+    }
+
+    async fn renew(&self, holds: Vec<Hold>, lease_s: i64) -> Result<Vec<Option<i64>>, Error> {
+        let renewed = jobs::renew(&self.db, &holds, lease_s).await;
+        during(renewed, format!("renew {} reservations", holds.len()))
+    }
+
+    async fn settle(&self, mut batch: Vec<(Hold, Fate)>) -> Result<Vec<bool>, Error> {
+        let ids: Vec<i64> = batch.iter().map(|(hold, _)| hold.id).collect();
+        let frees = (batch.iter()).any(|(_, fate)| matches!(fate, Fate::Free { .. }));
+        let settled = jobs::settle(&self.db, &mut batch).await;
+        let held = during(settled, format!("settle {} jobs", ids.len()))?;
+        if frees {
+            self.db.hints.freed();
+        }
+        Ok(ids.iter().map(|id| held.contains(id)).collect())
+    }
+
+    async fn push(&self, jobs: Vec<JobRecord>) -> Result<(), Error> {
+        let pushed = jobs::push(&self.db, &jobs).await;
+        let action = || match jobs.as_slice() {
+            [job] => format!("push to queue {:?}", job.queue),
+            jobs => format!("push {} jobs", jobs.len()),
+        };
+        pushed.map_err(|failure| failure.during(action()))?;
+        self.db.came(&jobs);
+        Ok(())
+    }
+
+    async fn push_once(&self, marker: String, job: JobRecord) -> Result<bool, Error> {
+        let pushed = jobs::push_once(&self.db, marker, &job).await;
+        let pushed = during(pushed, format!("push once to queue {:?}", job.queue))?;
+        self.db.came(&[job]);
+        Ok(pushed)
+    }
+
+    async fn drop_marker(&self, marker: String) -> Result<(), Error> {
+        during(jobs::drop_marker(&self.db, marker).await, "forget a marker")
+    }
+
+    async fn wait(&self, queues: &[QueueName]) -> Result<(), Error> {
+        let watcher = self.watcher.get_or_init(|| Watcher::start(Arc::clone(&self.db)));
+        watcher.wait(queues).await
+    }
+
+    async fn depth(&self, queues: &[QueueName]) -> Result<Vec<Depth>, Error> {
+        during(admin::depth(&self.db, queues).await, "count jobs")
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueName>, Error> {
+        during(admin::queues(&self.db).await, "list queues")
+    }
+
+    async fn clear(&self, queue: &QueueName, limit: u32) -> Result<u64, Error> {
+        let cleared = admin::clear(&self.db, queue, limit).await;
+        during(cleared, format!("clear queue {queue:?}"))
+    }
+
+    async fn ping(&self) -> Result<(), Error> {
+        during(admin::ping(&self.db).await, "reach the database")
+    }
+
+    fn nul(&self) -> Nul {
+        Nul::Refused
+    }
+
+    async fn record(&self, failures: Vec<FailedRecord>) -> Result<(), Error> {
+        let recorded = failures::record(&self.db, &failures).await;
+        during(recorded, format!("record {} failed jobs", failures.len()))
+    }
+
+    async fn failures(&self, which: &FailedWhich, limit: u32) -> Result<Vec<FailedLine>, Error> {
+        during(failures::list(&self.db, which, limit).await, "list failed jobs")
+    }
+
+    async fn forget(&self, which: &FailedWhich, limit: u32) -> Result<u64, Error> {
+        let forgotten = failures::forget(&self.db, which, limit).await;
+        during(forgotten, "forget failed jobs")
+    }
+
+    async fn retry(&self, failure: i64, job: JobRecord) -> Result<bool, Error> {
+        let pushed = failures::retry(&self.db, failure, &job).await;
+        let pushed = during(pushed, format!("retry failed job {failure}"))?;
+        self.db.came(&[job]);
+        Ok(pushed)
+    }
+
+    async fn cached(&self, keys: &[String]) -> Result<Vec<CacheLine>, Error> {
+        during(signals::cached(&self.db, keys).await, "read the cache")
+    }
+
+    async fn cache(&self, keys: &[String], value: &[u8], lives: Lives) -> Result<(), Error> {
+        let written = signals::put(&self.db, keys, value, lives).await;
+        during(written, "write to the cache")
+    }
+
+    async fn uncache(&self, keys: &[String]) -> Result<(), Error> {
+        during(signals::remove(&self.db, keys).await, "remove from the cache")
+    }
+
+    async fn increment(&self, keys: &[String], lives: Lives) -> Result<i64, Error> {
+        let sum = signals::increment(&self.db, keys, lives).await;
+        during(sum, "count in the cache")
+    }
+
+    async fn beat(&self, id: &str, beat: &str, ttl_s: i64) -> Result<(), Error> {
+        let said = signals::beat(&self.db, id, beat, ttl_s).await;
+        during(said, "say that this process lives")
+    }
+
+    async fn leave(&self, id: &str) -> Result<(), Error> {
+        during(
+            signals::leave(&self.db, id).await,
+            "say that this process is gone",
+        )
+    }
+
+    async fn beats(&self) -> Result<Vec<String>, Error> {
+        during(signals::beats(&self.db).await, "list worker processes")
+    }
+
+    fn migrations(&self) -> &'static [Migration] {
+        admin::MIGRATIONS
+    }
+
+    async fn migrate(&self, migration: &Migration) -> Result<bool, Error> {
+        let made = admin::migrate(&self.db, migration).await;
+        during(made, format!("migrate {}", migration.name))
+    }
+
+    async fn index_jobs(&self) -> Result<bool, Error> {
+        let made = admin::index_jobs(&self.db).await;
+        during(made, "make the index of the table of jobs")
+    }
+
+    async fn announce(&self, announce: Announce) -> Result<bool, Error> {
+        let changed = announce::change(&self.db, announce).await;
+        during(changed, "change how new jobs are announced")
+    }
+}
+
+impl Shared {
+    /// Tells those who wait in this process of jobs that it has pushed.
+    fn came(&self, jobs: &[JobRecord]) {
+        let (due, late): (Vec<_>, Vec<_>) = jobs.iter().partition(|job| job.delay_s <= 0);
+        if !late.is_empty() {
+            self.hints.freed();
+        }
+        if !due.is_empty() {
+            self.hints.came(due.into_iter().map(|job| job.queue.clone()));
+        }
+    }
+}
+
+/// Frees rows that were claimed for a caller who has gone away, as they were.
+async fn give_back(db: &Shared, claimed: &[Claimed]) {
+    let back = Fate::Free {
+        uncount: true,
+        delay_s: None,
+    };
+    let rows = claimed.iter().map(|row| (row.hold, back.clone()));
+    let mut rows: Vec<(Hold, Fate)> = rows.collect();
+    if rows.is_empty() {
+        return;
+    }
+    match jobs::settle(db, &mut rows).await {
+        Ok(_) => db.hints.freed(),
+        Err(failure) => {
+            let error = failure.during(format!("give back {} jobs", rows.len()));
+            tracing::warn!("Failed to {error}; they come back when their reservation ends");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! Jobs without a native handler run in PHP, unchanged, in a real Laravel application.
+
+mod deaths;
+mod jobs;
+mod noise;
+mod pool;
+mod shop;
