@@ -27,6 +27,7 @@ pub mod php;
 pub mod presence;
 pub mod report;
 pub mod schedule;
+mod tending;
 mod words;
 
 /// The first wait for a store at start; doubles up to five seconds.

@@ -14,13 +14,12 @@ use tracing::{error, info, warn};
 use super::App;
 use super::lanes::LaneFlags;
 use super::php::{self, Runners};
-use super::schedule::Schedule;
+use super::tending::Tending;
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
 use crate::runner::native::NativeRunner;
 use crate::runner::php::PhpRunner;
-use crate::runner::php::children::Children;
 use crate::runner::php::pool::Pool;
 use crate::runner::router::Router;
 use crate::runtime::attempt;
@@ -94,8 +93,11 @@ impl Daemon {
     pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
         let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
-        let children = Children::new()?;
-        let pool = php::pool(&app, plan.runners, plan.memory_mb, &children)?;
+        let children = php::children(&app, plan.runners, plan.schedule)?;
+        let pool = match &children {
+            Some(children) => php::pool(&app, plan.runners, plan.memory_mb, children)?,
+            None => None,
+        };
         let engine = engine(&app, &plan, (state, settler), pool.clone())?;
         let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
         if plan.lanes.wants_all() {
@@ -131,10 +133,7 @@ impl Daemon {
         writing.spawn(vital("the writer of verdicts", state, async move {
             writer.run(orders).await;
         }));
-        let mut tending = Tending::begin(pool.clone(), &children, &engine);
-        if plan.schedule {
-            tending.schedule(&app, children, &engine, plan.drain)?;
-        }
+        let tending = Tending::begin(&app, &plan, &engine, (pool.clone(), children))?;
         let daemon = Self {
             app,
             plan,
@@ -377,65 +376,8 @@ impl Daemon {
     }
 }
 
-/// What looks after child processes, until the last job has ended.
-#[derive(Debug)]
-struct Tending {
-    pool: Option<Arc<Pool>>,
-    tasks: JoinSet<()>,
-    others: JoinSet<()>,
-}
-
-impl Tending {
-    fn begin(pool: Option<Arc<Pool>>, children: &Children, engine: &Engine) -> Self {
-        let (mut tasks, mut others) = (JoinSet::new(), JoinSet::new());
-        let children = children.clone();
-        others.spawn(async move { children.reap().await });
-        if let Some(pool) = &pool {
-            let (watched, troubles) = (Arc::clone(pool), Arc::clone(&engine.troubles));
-            others.spawn(php::watch(watched, troubles));
-            let (reloaded, mut reloads) = (Arc::clone(pool), engine.state.reloads());
-            others.spawn(async move {
-                while reloads.changed().await.is_ok() {
-                    reloaded.reload();
-                }
-            });
-            let tended = Arc::clone(pool).tend();
-            tasks.spawn(vital("the care for PHP processes", engine.state.clone(), tended));
-        }
-        Self { pool, tasks, others }
-    }
-
-    fn schedule(
-        &mut self,
-        app: &App,
-        children: Children,
-        engine: &Engine,
-        drain: Duration,
-    ) -> anyhow::Result<()> {
-        let schedule = Schedule {
-            app: app.clone(),
-            base: php::base(app, "--schedule")?,
-            children,
-            troubles: Arc::clone(&engine.troubles),
-            stopping: engine.state.stopping().clone(),
-            forced: engine.state.forced().clone(),
-        };
-        self.tasks.spawn(schedule.run(drain));
-        Ok(())
-    }
-
-    /// Ends all processes, and waits for their ends.
-    async fn end(mut self) {
-        if let Some(pool) = &self.pool {
-            pool.stop();
-        }
-        while self.tasks.join_next().await.is_some() {}
-        self.others.abort_all();
-    }
-}
-
 /// Runs what a worker cannot do without; should it break, the worker ends rather than go on without.
-async fn vital(what: &'static str, state: State, task: impl Future<Output = ()> + Send) {
+pub(super) async fn vital(what: &'static str, state: State, task: impl Future<Output = ()> + Send) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         error!("A defect ended {what}; the worker ends, its jobs come back when their leases end");
         state.force();

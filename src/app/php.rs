@@ -54,6 +54,23 @@ pub fn settings(app: &App, base: PathBuf, sink: Sink) -> Settings {
     }
 }
 
+/// What starts child processes, when the worker needs any.
+///
+/// # Errors
+/// When an application is needed and there is none; when the system gives no thread.
+pub fn children(app: &App, runners: Runners, schedule: bool) -> anyhow::Result<Option<Children>> {
+    let needed = match runners {
+        Runners::Native => false,
+        Runners::Php => base(app, "--php-only").map(|_| true)?,
+        Runners::Both => app.config.app.base_path.is_some(),
+    };
+    if schedule {
+        base(app, "--schedule")?;
+    }
+    let children = (needed || schedule).then(Children::new);
+    Ok(children.transpose()?)
+}
+
 /// The pool of a worker process, when jobs are to run in PHP and there is an application.
 ///
 /// # Errors

@@ -107,7 +107,6 @@ fn child_env(env: &dyn Env, allowed: &[String], app_env: Option<&str>) -> ChildE
 mod tests {
     use super::super::Files;
     use super::super::testing::{load, load_all, problems};
-    use super::*;
 
     fn names(env: &[(&str, &str)], flags: &[(&str, &str)]) -> Vec<String> {
         let php = load_all(env, flags, Files::default()).unwrap().config.php;

@@ -1,5 +1,7 @@
 //! One attempt of one job: read it, find who runs it, run it under its limit, and hand the verdict on.
 
+mod put_off;
+
 use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -7,12 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 use worker_jobs::{Attempt, Progress};
 
 use super::decide::{self, Outcome, Policy, Tried, Verdict};
-use super::engine::{Engine, OnUnknown};
+use super::engine::Engine;
 use super::hold::{Cause, GRACE, Hold};
 use super::lane::{Lane, QueueRules};
 use super::report::{End, Told};
@@ -91,7 +93,7 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: L
             finish(engine, &run, outcome).await;
         }
         Ready::Over(verdict) => conclude(engine, &run, verdict, None).await,
-        Ready::NotHere(refusal) => put_off(engine, share, &run, refusal).await,
+        Ready::NotHere(refusal) => put_off::put_off(engine, share, &run, refusal).await,
     }
     if !engine.options.rest.is_zero() {
         let rest = tokio::time::sleep(engine.options.rest);
@@ -358,49 +360,6 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
             end: Some(Box::new(end)),
         })
         .await;
-}
-
-/// A job that nobody here runs goes back uncounted for a while, or fails when that was asked for.
-async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: Refusal) {
-    let (class, why) = match refusal {
-        Refusal::Unknown { class } => (class, "no runner knows it"),
-        Refusal::NeedsFramework { class, what } => (class, what),
-        Refusal::NoPhp { class } => return wait_for_php(engine, share, run, &class).await,
-        Refusal::Unreadable { reason } => (reason, "it cannot be read"),
-    };
-    let class = shown(&class);
-    if engine.options.on_unknown == OnUnknown::Fail {
-        let exception = Exception::new(UNKNOWN, format!("nobody here runs {class}: {why}"));
-        return conclude(engine, run, Verdict::Fail { exception }, None).await;
-    }
-    let now = Instant::now();
-    let put_off = engine.unknowns.put_off(&class, now);
-    if put_off.again {
-        share.leave(now + put_off.delay);
-    }
-    if put_off.say {
-        error!(queue = %run.reserved.queue, "Jobs of {class} are not run here ({why}); they go back uncounted, later each time. Register the class, run a PHP worker beside this one, or use --on-unknown=fail");
-    }
-    conclude(
-        engine,
-        run,
-        Verdict::Refund {
-            delay: Some(put_off.delay),
-        },
-        None,
-    )
-    .await;
-}
-
-/// A job for PHP goes back uncounted for a while when PHP cannot run; why it cannot, its pool says.
-async fn wait_for_php(engine: &Engine, share: &Share, run: &Run, class: &str) {
-    let now = Instant::now();
-    let put_off = engine.unknowns.put_off(&shown(class), now);
-    if put_off.again {
-        share.leave(now + put_off.delay);
-    }
-    let delay = Some(put_off.delay);
-    conclude(engine, run, Verdict::Refund { delay }, None).await;
 }
 
 impl Run {

@@ -2,9 +2,11 @@
 //!
 //! All of them are started by one thread that lives as long as the process, because the system ends a child
 //! when the *thread* that started it ends. All of them are waited for by one reaper, which also takes the
-//! orphans of their own children; so no zombie stays, as process 1 of a container or not. This is the one
-//! file of the project that needs `unsafe`: std's hook between fork and exec, and `wait4`, which tells how
-//! much memory a child took and has no safe form in a well-kept crate.
+//! orphans of their own children; so no zombie stays, as process 1 of a container or not. Children that
+//! other code of this process starts are its own to wait for.
+//!
+//! This is the one file of the project that needs `unsafe`: std's hook between fork and exec, and `wait4`,
+//! which tells how much memory a child took and has no safe form in a well-kept crate.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,6 +25,9 @@ use tokio::sync::{oneshot, watch};
 
 /// How often ended children are looked for, besides when the system says that there are some.
 const LOOK: Duration = Duration::from_secs(1);
+/// For how many looks a child that is not ours to wait for must have been a zombie before it is taken for an
+/// orphan that was left to us.
+const PATIENCE: u32 = 5;
 /// The lowest number of a child's descriptor for frames: above what programs commonly count on.
 const LOWEST: i32 = 10;
 
@@ -144,9 +149,16 @@ struct Order {
 }
 
 /// Who waits for the end of which process.
-type Ends = Arc<Mutex<HashMap<i32, watch::Sender<Option<Exit>>>>>;
+type Ends = Arc<Mutex<HashMap<i32, End>>>;
 
-fn lock(ends: &Ends) -> MutexGuard<'_, HashMap<i32, watch::Sender<Option<Exit>>>> {
+#[derive(Debug)]
+struct End {
+    heard: watch::Sender<Option<Exit>>,
+    /// Whether what the process leaves running ends with it.
+    ends_all: bool,
+}
+
+fn lock(ends: &Ends) -> MutexGuard<'_, HashMap<i32, End>> {
     ends.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -177,6 +189,7 @@ impl Children {
     }
 
     /// Starts `command` with its output captured and nothing on its standard input; it dies with this process.
+    /// What it leaves running lives on.
     ///
     /// # Errors
     /// When the system cannot start it.
@@ -184,8 +197,8 @@ impl Children {
         self.order(command, None).await
     }
 
-    /// As [`Children::spawn`], with a socket to talk over. `command` is made for the number that the child's
-    /// end has in the child.
+    /// As [`Children::spawn`], with a socket to talk over, and what it leaves running ends with it. `command`
+    /// is made for the number that the child's end has in the child.
     ///
     /// # Errors
     /// When the system cannot start it.
@@ -215,15 +228,18 @@ impl Children {
     /// Hears of ends, for ever.
     pub async fn reap(&self) -> ! {
         let mut ended = signal(SignalKind::child()).ok();
+        let mut zombies = HashMap::new();
         loop {
-            reap_all(&self.ends);
+            reap_known(&self.ends);
             let heard = async {
                 match &mut ended {
                     Some(ended) => drop(ended.recv().await),
                     None => std::future::pending().await,
                 }
             };
-            drop(tokio::time::timeout(LOOK, heard).await);
+            if tokio::time::timeout(LOOK, heard).await.is_err() {
+                zombies = reap_orphans(&self.ends, &zombies);
+            }
         }
     }
 }
@@ -253,7 +269,11 @@ fn start(mut command: Command, socket: Option<OwnedFd>, ends: &Ends) -> io::Resu
     let (ended, exit) = watch::channel(None);
     let pid = i32::try_from(child.id()).map_err(|_| missing())?;
     let group = Group(Pid::from_raw(pid).ok_or_else(missing)?);
-    ends.insert(pid, ended);
+    let end = End {
+        heard: ended,
+        ends_all: inherit.is_some(),
+    };
+    ends.insert(pid, end);
     Ok(Child {
         group,
         stdout: stdout.ok_or_else(missing)?.into(),
@@ -282,27 +302,74 @@ fn keep(fd: i32) -> io::Result<()> {
     Ok(fcntl_setfd(fd.as_fd(), FdFlags::empty())?)
 }
 
-/// Takes the ends of all children, known and adopted.
-fn reap_all(ends: &Ends) {
+/// Takes the ends of children that were started here. What they leave running is ended at once, while
+/// nobody else can have got their number.
+fn reap_known(ends: &Ends) {
     let mut ends = lock(ends);
-    while let Some((pid, exit)) = wait_any() {
-        if let Some(ended) = ends.remove(&pid) {
-            ended.send_replace(Some(exit));
+    ends.retain(|pid, end| {
+        let exit = wait_for(*pid);
+        if exit.is_some() {
+            if end.ends_all {
+                Pid::from_raw(*pid).map(Group).into_iter().for_each(Group::kill);
+            }
+            end.heard.send_replace(exit);
         }
-    }
+        exit.is_none()
+    });
 }
 
+/// Takes orphans that were left to us. `seen` counts for how many looks each has been a zombie.
+fn reap_orphans(ends: &Ends, seen: &HashMap<i32, u32>) -> HashMap<i32, u32> {
+    let known: Vec<_> = lock(ends).keys().copied().collect();
+    let strangers = children().into_iter().filter(|pid| !known.contains(pid));
+    let zombies = strangers.filter(|pid| is_zombie(*pid));
+    let mut counts = HashMap::new();
+    for pid in zombies {
+        let count = seen.get(&pid).map_or(1, |count| count + 1);
+        if count > PATIENCE {
+            tracing::debug!(pid, "Took the end of an orphan: {:?}", wait_for(pid));
+        } else {
+            counts.insert(pid, count);
+        }
+    }
+    counts
+}
+
+/// The children of this process, where the system tells.
+fn children() -> Vec<i32> {
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            let pids = list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok());
+            pids.collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn is_zombie(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| {
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with('Z'))
+    })
+}
+
+/// How a child ended, if it has.
 #[expect(
     unsafe_code,
     reason = "wait4 tells the memory that a child took; std and rustix have no form of it"
 )]
-fn wait_any() -> Option<(i32, Exit)> {
+fn wait_for(pid: i32) -> Option<Exit> {
     let mut status = 0;
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: both pointers are valid for the call, and a zeroed rusage is a valid one.
-    let (pid, usage) = unsafe {
-        let pid = libc::wait4(-1, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
-        (pid, usage.assume_init())
+    let (waited, usage) = unsafe {
+        let waited = libc::wait4(pid, &raw mut status, libc::WNOHANG, usage.as_mut_ptr());
+        (waited, usage.assume_init())
     };
     let unit = if cfg!(target_os = "linux") {
         1024
@@ -315,7 +382,7 @@ fn wait_any() -> Option<(i32, Exit)> {
         signal: libc::WIFSIGNALED(status).then(|| libc::WTERMSIG(status)),
         peak_mb: peak / unit,
     };
-    (pid > 0).then_some((pid, exit))
+    (waited == pid).then_some(exit)
 }
 
 #[cfg(test)]

@@ -77,8 +77,11 @@ struct Line {
 }
 
 impl Drop for Line {
+    /// One that has ended is let alone: its number may be another's by now.
     fn drop(&mut self) {
-        self.group.kill();
+        if self.exit.borrow().is_none() {
+            self.group.kill();
+        }
     }
 }
 
@@ -114,7 +117,9 @@ impl Process {
             Ok(Err(lost)) => line.obituary(&lost).await,
             Err(_) => format!("it did not boot within {} s", BOOT.as_secs()),
         };
-        line.group.kill();
+        if line.exit.borrow().is_none() {
+            line.group.kill();
+        }
         let words = line.output.last_words().await;
         let words = words.lines().last().map(|last| format!(" ({last})"));
         Err(BootError(format!(
@@ -281,8 +286,8 @@ impl Line {
             Lost::Closed | Lost::Ended => self.ended_within(ENDING).await,
         };
         let ended_by_itself = exit.is_some();
-        self.group.kill();
         if exit.is_none() {
+            self.group.kill();
             exit = self.ended_within(KILLED).await;
         }
         let mut what = match (lost, exit, &self.fatal) {

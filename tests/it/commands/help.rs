@@ -7,8 +7,9 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "run",
+    "run-job",
     "work",
     "demo",
     "dispatch",

@@ -1,42 +1,10 @@
 //! The pool: it boots, replaces, reloads, backs off, and leaves nobody behind.
 
-use std::path::Path;
-
-use harness::{DEADLINE, Running, Scratch, Signal, wait_until};
+use harness::{DEADLINE, Running, Signal, wait_until};
 use serde_json::json;
 
-use super::shop::{Shop, descendants, runs};
+use super::shop::{Copy, Shop, descendants, runs};
 use crate::http::{free_address, get};
-
-/// A copy of the application that a test may break.
-struct Copy {
-    dir: Scratch,
-}
-
-impl Copy {
-    fn of(root: &Path) -> Self {
-        let copy = Self { dir: Scratch::new() };
-        copy.add(root, Path::new(""));
-        copy
-    }
-
-    fn add(&self, root: &Path, below: &Path) {
-        for entry in std::fs::read_dir(root.join(below)).expect("the application is there") {
-            let entry = entry.expect("it can be read");
-            let name = below.join(entry.file_name());
-            if entry.path().is_dir() {
-                self.add(root, &name);
-            } else {
-                self.dir
-                    .write(&name, std::fs::read(entry.path()).expect("a file can be read"));
-            }
-        }
-    }
-
-    fn shop(&self) -> Shop {
-        Shop::redis().env("WORKER_LARAVEL_PATH", &self.dir.path().display().to_string())
-    }
-}
 
 /// The processes that ran jobs, in order and without repetition.
 fn pids(shop: &Shop) -> Vec<u64> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use harness::{DEADLINE, Daemon, FailedRow, Record, Running, poll, wait_until};
+use harness::{DEADLINE, Daemon, FailedRow, Record, Running, Scratch, poll, wait_until};
 use serde_json::{Value, json};
 
 use crate::laravel::site::Site;
@@ -82,12 +82,13 @@ impl Shop {
         let found = poll(DEADLINE, || {
             Some(self.records(event)).filter(|records| records.len() >= count)
         });
-        found.unwrap_or_else(|| {
-            panic!(
-                "not {count} times {event}: {:#?}",
-                self.site.laravel.journal().records()
-            )
-        })
+        let journal = self.site.laravel.journal();
+        assert!(
+            found.is_some(),
+            "not {count} times {event}: {:#?}",
+            journal.records()
+        );
+        found.unwrap_or_default()
     }
 
     /// Failed jobs by what they did.
@@ -106,6 +107,39 @@ impl Shop {
     #[track_caller]
     pub(crate) fn wait_for_failures(&self, count: usize) {
         wait_until(DEADLINE, || self.site.failed().len() >= count);
+    }
+}
+
+/// A copy of the application that a test may break.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    pub(crate) dir: Scratch,
+}
+
+impl Copy {
+    /// Copies what is at `root`.
+    pub(crate) fn of(root: &Path) -> Self {
+        let copy = Self { dir: Scratch::new() };
+        copy.add(root, Path::new(""));
+        copy
+    }
+
+    fn add(&self, root: &Path, below: &Path) {
+        for entry in std::fs::read_dir(root.join(below)).expect("the application is there") {
+            let entry = entry.expect("it can be read");
+            let name = below.join(entry.file_name());
+            if entry.path().is_dir() {
+                self.add(root, &name);
+            } else {
+                self.dir
+                    .write(&name, std::fs::read(entry.path()).expect("a file can be read"));
+            }
+        }
+    }
+
+    /// An installation of the copy, on Redis.
+    pub(crate) fn shop(&self) -> Shop {
+        Shop::redis().env("WORKER_LARAVEL_PATH", &self.dir.path().display().to_string())
     }
 }
 

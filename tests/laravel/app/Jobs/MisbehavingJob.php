@@ -58,9 +58,10 @@ class MisbehavingJob implements ShouldQueue
         }
     }
 
+    /** Takes `ms` milliseconds, and as many more as the last two digits of its number say. */
     private function nothing(): void
     {
-        usleep($this->ms * 1000);
+        usleep(($this->ms + $this->n % 100) * 1000);
     }
 
     private function failsToFail(): void
