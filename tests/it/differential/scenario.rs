@@ -33,6 +33,46 @@ pub(crate) enum Store {
     Sql,
 }
 
+/// A difference that is there on purpose.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Difference {
+    /// Where it shows.
+    pub(crate) stores: &'static [Store],
+    /// How the lines begin that may differ.
+    pub(crate) lines: &'static [&'static str],
+    /// What the outcome is here instead, round by round; empty when the outcomes agree.
+    pub(crate) ours: &'static [&'static str],
+    /// The words of docs/compatibility.md that say so.
+    pub(crate) because: &'static str,
+}
+
+/// Wherever the queues are.
+const EVERYWHERE: &[Store] = &[Store::Redis, Store::Sql];
+
+impl Difference {
+    /// In lines that begin so, for what the document says in these words.
+    pub(crate) const fn of(lines: &'static [&'static str], because: &'static str) -> Self {
+        Self {
+            stores: EVERYWHERE,
+            lines,
+            ours: &[],
+            because,
+        }
+    }
+
+    /// The same in one store alone.
+    pub(crate) const fn only(mut self, stores: &'static [Store]) -> Self {
+        self.stores = stores;
+        self
+    }
+
+    /// The same where the outcomes differ as well.
+    pub(crate) const fn leaving(mut self, ours: &'static [&'static str]) -> Self {
+        self.ours = ours;
+        self
+    }
+}
+
 /// A method of the classes below `App\Scenarios\Catalog`, and a queue of the same name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
@@ -40,6 +80,8 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// How its workers are started.
     pub(crate) flags: Flags,
+    /// What may differ.
+    pub(crate) difference: Option<Difference>,
     outcomes: &'static [&'static str],
     in_sql: Option<&'static [&'static str]>,
 }
@@ -63,9 +105,29 @@ impl Scenario {
         }
     }
 
+    /// What this worker should leave after each round.
+    pub(crate) fn ours(&self, store: Store) -> &'static [&'static str] {
+        match self.difference_in(store) {
+            Some(difference) if !difference.ours.is_empty() => difference.ours,
+            _ => self.theirs(store),
+        }
+    }
+
+    /// What may differ in this store.
+    pub(crate) fn difference_in(&self, store: Store) -> Option<Difference> {
+        self.difference
+            .filter(|difference| difference.stores.contains(&store))
+    }
+
     /// The same with other flags.
     pub(crate) const fn with(mut self, flags: Flags) -> Self {
         self.flags = flags;
+        self
+    }
+
+    /// The same with a difference.
+    pub(crate) const fn but(mut self, difference: Difference) -> Self {
+        self.difference = Some(difference);
         self
     }
 
@@ -76,11 +138,12 @@ impl Scenario {
     }
 }
 
-/// A scenario with plain flags.
+/// A scenario with plain flags and no difference.
 pub(crate) const fn scenario(name: &'static str, outcomes: &'static [&'static str]) -> Scenario {
     Scenario {
         name,
         flags: Flags::Plain,
+        difference: None,
         outcomes,
         in_sql: None,
     }

@@ -13,6 +13,15 @@ const ROUND: Duration = Duration::from_secs(60);
 /// How often the framework's own worker may end itself in a round.
 const STARTS: usize = 20;
 
+/// Who works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Who {
+    /// The framework's own worker.
+    Artisan,
+    /// This worker, with one PHP process.
+    Worker,
+}
+
 /// What each scenario left, round by round, and what belongs to none of them.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
@@ -26,14 +35,15 @@ pub(crate) struct Left {
 #[derive(Debug)]
 pub(crate) struct Side {
     site: Site,
+    who: Who,
     flags: Flags,
 }
 
 impl Side {
     /// Dispatches nothing yet.
-    pub(crate) fn new(site: Site, flags: Flags) -> Self {
+    pub(crate) fn new(site: Site, who: Who, flags: Flags) -> Self {
         let site = site.env("SCENARIOS", "1");
-        Self { site, flags }
+        Self { site, who, flags }
     }
 
     /// Dispatches the scenarios with these flags, and runs each for as many rounds as it has outcomes.
@@ -68,7 +78,10 @@ impl Side {
                 self.time_passes(queue);
             }
         }
-        self.artisan_works(&queues);
+        match self.who {
+            Who::Artisan => self.artisan_works(&queues),
+            Who::Worker => self.worker_works(&queues),
+        }
     }
 
     /// The framework's worker ends itself at a time limit: a supervisor starts it again.
@@ -80,6 +93,22 @@ impl Side {
             !queues.iter().any(|queue| self.may_run(queue))
         });
         assert!(worked_off, "artisan leaves jobs on {queues:?}");
+    }
+
+    fn worker_works(&self, queues: &[&str]) {
+        let list = format!("--queue={}", queues.join(","));
+        let args = [
+            &["run", &list, "--stop-when-empty", "--concurrency=1"],
+            self.flags.args(),
+        ]
+        .concat();
+        let root = self.site.laravel.root();
+        let worker = self
+            .site
+            .worker(&args)
+            .env("WORKER_LARAVEL_PATH", root)
+            .env("WORKER_PHP_PROCESSES", "1");
+        assert_eq!(worker.spawn().wait_exit(ROUND), 0);
     }
 
     fn may_run(&self, queue: &str) -> bool {

@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use harness::{FailedRow, Record};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::Row;
 
 use super::entries::{Entry, entries};
 use super::normal::Labels;
 use super::scenario::Scenario;
 use crate::laravel::site::{Lying, Site};
+
+/// Delays are whole minutes, and a loaded machine is seconds late.
+const MINUTE: f64 = 60.0;
 
 /// After one round of one scenario.
 #[derive(Debug, Clone)]
@@ -131,7 +134,9 @@ impl Taken {
         let since = last.map_or(pushed, |record| record.end);
         let state = match job.due {
             _ if job.reserved => "reserved".to_owned(),
-            Some(due) if due - since > 5.0 => format!("waits {} s", ((due - since) / 10.0).round() * 10.0),
+            Some(due) if due - since > MINUTE / 2.0 => {
+                format!("waits {} s", ((due - since) / MINUTE).round() * MINUTE)
+            }
             _ => "waits".to_owned(),
         };
         let fact = format!("{state} after {}", job.attempts);
@@ -185,14 +190,9 @@ impl Taken {
             let mut fact = format!("batch {total}/{pending}/{failed}");
             fact += if cancelled { " cancelled" } else { "" };
             fact += if finished { " finished" } else { "" };
-            let ids: BTreeSet<_> = ids
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(Value::to_string)
-                .collect();
-            let ids = self.labels.value(&json!(ids));
-            self.lines.push(format!("{fact}, failed: {ids}"));
+            let ids = ids.as_array().into_iter().flatten();
+            let ids: BTreeSet<_> = ids.map(|id| self.labels.text(&id.to_string())).collect();
+            self.lines.push(format!("{fact}, failed: {ids:?}"));
             self.facts.push(fact);
         }
     }

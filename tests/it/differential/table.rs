@@ -1,5 +1,9 @@
 //! The scenarios, and what the framework's own worker leaves of each: facts of Laravel 8.83.
 
+use super::differences::{
+    A_ROUND_EARLIER, CLASS, DIED, DIED_FOR_GOOD, FAILED_IS_FAILED, NO_VERDICT, PLACE, PUT_BACK,
+    RELEASED_AT_ONCE, RELEASED_IS_RELEASED, TIMED_OUT,
+};
 use super::scenario::{Flags, Scenario, scenario};
 
 /// How often, and when again.
@@ -86,7 +90,8 @@ const VERDICTS: &[Scenario] = &[
     ),
     scenario("releases_later", &["ran 1, waits 300 s after 1", "ran 2"]),
     scenario("releases_twice", &["ran 1, waits 300 s after 1", "ran 2"])
-        .in_sql(&["ran 1, waits 60 s after 1, waits 300 s after 1", "ran 3"]),
+        .in_sql(&["ran 1, waits 60 s after 1, waits 300 s after 1", "ran 3"])
+        .but(RELEASED_IS_RELEASED),
     scenario("releases_then_throws", &["ran 1, waits 300 s after 1", "ran 2"]),
     scenario(
         "releases_then_throws_on_last_try",
@@ -94,7 +99,8 @@ const VERDICTS: &[Scenario] = &[
             "ran 1, waits 300 s after 1, failed RuntimeException",
             "ran 1, failed RuntimeException",
         ],
-    ),
+    )
+    .but(FAILED_IS_FAILED.leaving(&["ran 1, failed RuntimeException", "ran 1, failed RuntimeException"])),
     scenario(
         "releases_after_exception",
         &[
@@ -107,7 +113,7 @@ const VERDICTS: &[Scenario] = &[
     scenario("deletes_then_throws", &["ran 1"]),
     scenario("deletes_then_throws_on_last_try", &["ran 1"]),
     scenario("deletes_then_releases", &["ran 1, waits 60 s after 1", "ran 2"]),
-    scenario("fails", &["ran 1, failed ManuallyFailedException"]),
+    scenario("fails", &["ran 1, failed ManuallyFailedException"]).but(PLACE),
     scenario("fails_with", &["ran 1, failed LogicException"]),
     scenario("fails_then_throws", &["ran 1, failed LogicException"]),
     scenario(
@@ -116,32 +122,48 @@ const VERDICTS: &[Scenario] = &[
             "ran 1, waits 60 s after 1, failed LogicException",
             "ran 2, failed LogicException",
         ],
-    ),
+    )
+    .but(FAILED_IS_FAILED.leaving(&["ran 1, failed LogicException", "ran 1, failed LogicException"])),
     scenario("fails_twice", &["ran 1, failed LogicException"]),
+    scenario("failed_throws", &["ran 1, failed RuntimeException"]),
+    scenario("fails_and_failed_throws", &["ran 1, failed LogicException"]),
 ];
 
 /// Attempts that are ended from outside.
 const ENDS: &[Scenario] = &[
-    scenario("timeout", &["ran 1, failed MaxAttemptsExceededException"]).with(Flags::Ends),
-    scenario("timeout_by_flag", &["ran 1, failed MaxAttemptsExceededException"]).with(Flags::Policy),
-    scenario("timeout_fails", &["ran 1, failed MaxAttemptsExceededException"]).with(Flags::Ends),
+    scenario("timeout", &["ran 1, failed MaxAttemptsExceededException"])
+        .with(Flags::Ends)
+        .but(TIMED_OUT),
+    scenario("timeout_by_flag", &["ran 1, failed MaxAttemptsExceededException"])
+        .with(Flags::Policy)
+        .but(TIMED_OUT),
+    scenario("timeout_fails", &["ran 1, failed MaxAttemptsExceededException"])
+        .with(Flags::Ends)
+        .but(TIMED_OUT),
     scenario(
         "timeout_max_exceptions",
         &["ran 1, failed MaxAttemptsExceededException"],
     )
-    .with(Flags::Ends),
-    scenario("timeout_with_tries_left", &["ran 1, reserved after 1", "ran 2"]).with(Flags::Ends),
+    .with(Flags::Ends)
+    .but(TIMED_OUT),
+    scenario("timeout_with_tries_left", &["ran 1, reserved after 1", "ran 2"])
+        .with(Flags::Ends)
+        .but(RELEASED_AT_ONCE.leaving(&["ran 1, waits 60 s after 1", "ran 2"])),
     scenario(
         "timeout_of_unique",
         &["ran 1, failed MaxAttemptsExceededException"],
     )
-    .with(Flags::Ends),
+    .with(Flags::Ends)
+    .but(TIMED_OUT),
     scenario(
         "timeout_in_batch",
         &["ran 1, failed MaxAttemptsExceededException, batch 1/1/1 cancelled finished"],
     )
-    .with(Flags::Ends),
-    scenario("exits", &["ran 1, reserved after 1", "ran 2"]).with(Flags::Ends),
+    .with(Flags::Ends)
+    .but(TIMED_OUT.leaving(&["ran 1, failed TimeoutExceededException, batch 1/1/1 cancelled finished"])),
+    scenario("exits", &["ran 1, reserved after 1", "ran 2"])
+        .with(Flags::Ends)
+        .but(DIED),
     scenario(
         "exits_on_last_try",
         &[
@@ -149,7 +171,14 @@ const ENDS: &[Scenario] = &[
             "ran 1, failed MaxAttemptsExceededException",
         ],
     )
-    .with(Flags::Ends),
+    .with(Flags::Ends)
+    .but(DIED_FOR_GOOD),
+    scenario("fatal", &["ran 1, reserved after 1", "ran 2"])
+        .with(Flags::Ends)
+        .but(DIED),
+    scenario("killed", &["ran 1, reserved after 1", "ran 2"])
+        .with(Flags::Ends)
+        .but(DIED),
 ];
 
 /// Chains and batches. A batch is total/pending/failed.
@@ -218,7 +247,12 @@ const GUARDS: &[Scenario] = &[
             "ran 1, waits 60 s after 3, lock",
         ],
     )
-    .with(Flags::Ends),
+    .with(Flags::Ends)
+    .but(A_ROUND_EARLIER.leaving(&[
+        "ran 1, waits 60 s after 2, lock",
+        "ran 1, waits 60 s after 3, lock",
+        "ran 1, failed MaxAttemptsExceededException, lock",
+    ])),
     scenario("limited", &["ran 1, waits 60 s after 1"]),
     scenario("limited_or_dropped", &["ran 1"]),
     scenario(
@@ -257,7 +291,8 @@ const FORMS: &[Scenario] = &[
             "ran 1, reserved after 1",
             "ran 1, failed MaxAttemptsExceededException",
         ],
-    ),
+    )
+    .but(NO_VERDICT),
     scenario("string_fails", &["ran 1, failed RuntimeException"]),
     scenario("delayed", &["ran 0, waits 600 s after 0", "ran 1"]),
     scenario("bulk", &["ran 2, failed RuntimeException"]),
@@ -277,7 +312,8 @@ const INSIDE: &[Scenario] = &[
     ),
     scenario("now", &["ran 2"]),
     scenario("prints", &["ran 1"]),
-    scenario("meddles", &["ran 2"]),
+    scenario("job_class", &["ran 1"]).but(CLASS),
+    scenario("meddles", &["ran 2"]).but(PUT_BACK),
     scenario("unknown_class", &["ran 0, failed Error"]),
     scenario("corrupt_command", &["ran 0, failed ErrorException"]),
     scenario("unknown_handler", &["ran 0, failed ReflectionException"]),

@@ -3,6 +3,9 @@
 namespace App\Scenarios;
 
 use Error;
+use Illuminate\Queue\Jobs\DatabaseJob;
+use Illuminate\Queue\Jobs\Job;
+use Illuminate\Queue\Jobs\RedisJob;
 use Illuminate\Support\Facades\Bus;
 use Illuminate\Support\Facades\DB;
 use LogicException;
@@ -61,6 +64,28 @@ trait Acts
     private function actExit(string $code): void
     {
         exit((int) $code);
+    }
+
+    /**
+     * An error that PHP throws for nobody to catch.
+     */
+    private function actFatal(): void
+    {
+        eval('class Unfinished implements \Countable {}');
+    }
+
+    private function actKill(string $signal): void
+    {
+        posix_kill(getmypid(), (int) $signal);
+    }
+
+    private function actClass(): void
+    {
+        Notes::write('class', $this->scenario, [
+            'base' => $this->job instanceof Job,
+            'redis' => $this->job instanceof RedisJob,
+            'database' => $this->job instanceof DatabaseJob,
+        ]);
     }
 
     private function actPrint(string $text): void

@@ -4,8 +4,6 @@ namespace App\Scenarios;
 
 use App\Support\Journal;
 use Illuminate\Contracts\Queue\Job;
-use Illuminate\Queue\Jobs\DatabaseJob;
-use Illuminate\Queue\Jobs\RedisJob;
 use Throwable;
 
 /**
@@ -81,7 +79,6 @@ class Notes
         }
 
         return self::state($job) + [
-            'kind' => $job instanceof RedisJob ? 'redis' : ($job instanceof DatabaseJob ? 'database' : 'other'),
             'connection' => $job->getConnectionName(),
             'name' => $job->getName(),
             'resolveName' => $job->resolveName(),
@@ -89,7 +86,7 @@ class Notes
             'maxExceptions' => $job->maxExceptions(),
             'backoff' => $job->backoff(),
             'timeout' => $job->timeout(),
-            'until' => $job->retryUntil() === null ? null : (int) round($job->retryUntil() - time(), -1),
+            'until' => $job->retryUntil() === null ? null : round(($job->retryUntil() - time()) / 3600),
             'shouldFailOnTimeout' => $job->shouldFailOnTimeout(),
             'id' => self::id($job),
             'counted' => $payload['attempts'] ?? null,

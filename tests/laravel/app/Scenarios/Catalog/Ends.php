@@ -57,4 +57,14 @@ class Ends extends Scenario
     {
         dispatch($this->task('exit 0'));
     }
+
+    public function fatal(): void
+    {
+        dispatch($this->task('fatal', 'ok')->with(['tries' => 2]));
+    }
+
+    public function killed(): void
+    {
+        dispatch($this->task('kill 9', 'ok')->with(['tries' => 2]));
+    }
 }

@@ -57,6 +57,11 @@ class Inside extends Scenario
         dispatch($this->task('print some text'));
     }
 
+    public function jobClass(): void
+    {
+        dispatch($this->task('class'));
+    }
+
     public function meddles(): void
     {
         dispatch(new MeddlingTask($this->name));

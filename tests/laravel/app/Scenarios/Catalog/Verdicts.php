@@ -3,6 +3,7 @@
 namespace App\Scenarios\Catalog;
 
 use App\Scenarios\Scenario;
+use App\Scenarios\UntoldTask;
 
 /**
  * What a job decides about itself.
@@ -87,5 +88,15 @@ class Verdicts extends Scenario
     public function failsTwice(): void
     {
         dispatch($this->task('fail with, fail')->with(['tries' => 3]));
+    }
+
+    public function failedThrows(): void
+    {
+        dispatch(new UntoldTask($this->name, 'throw'));
+    }
+
+    public function failsAndFailedThrows(): void
+    {
+        dispatch((new UntoldTask($this->name, 'fail with'))->with(['tries' => 3]));
     }
 }
