@@ -65,6 +65,7 @@ fn both_workers_leave_the_same_in_sqlite() {
 #[test]
 fn every_difference_stands_in_the_document() {
     let document = include_str!("../../docs/compatibility.md");
+    assert!(document.contains(differences::EARLIER));
     for scenario in scenarios() {
         if let Some(difference) = scenario.difference {
             let because = difference.because;

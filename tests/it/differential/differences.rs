@@ -5,7 +5,7 @@ use super::scenario::{Difference, Store};
 /// A job that was ended by its time limit and has failed.
 pub(crate) const TIMED_OUT: Difference = Difference::of(
     &["failed() message", "JobFailed message", "failed job1"],
-    "a time limit that ends a job is recorded as `TimeoutExceededException`",
+    "a time limit that fails a job is recorded as `TimeoutExceededException`",
 )
 .leaving(&["ran 1, failed TimeoutExceededException"]);
 
@@ -31,7 +31,7 @@ pub(crate) const A_ROUND_EARLIER: Difference = Difference {
 /// A job whose process ended, and that has tries left.
 pub(crate) const DIED: Difference = Difference::of(
     &["waiting", "JobProcess", "ran"],
-    "an attempt whose PHP process ends (`exit`, a fatal error, a kill) is over",
+    "a PHP process that dies costs its job an attempt, at once, with its cause recorded",
 )
 .leaving(&["ran 2", "ran 2"]);
 
@@ -40,7 +40,10 @@ pub(crate) const DIED_FOR_GOOD: Difference = Difference {
     lines: A_ROUND_EARLIER.lines,
     ..DIED
 }
-.leaving(&["ran 1, failed PhpProcessDied", "ran 1, failed PhpProcessDied"]);
+.leaving(&[
+    "ran 1, failed PhpProcessDiedException",
+    "ran 1, failed PhpProcessDiedException",
+]);
 
 /// A job that has failed and was released too.
 pub(crate) const FAILED_IS_FAILED: Difference = Difference::of(
@@ -53,13 +56,13 @@ pub(crate) const FAILED_IS_FAILED: Difference = Difference::of(
         "JobExceptionOccurred",
         "reported",
     ],
-    "a job that has failed is not released as well",
+    "a PHP job that has failed is not released as well",
 );
 
 /// A job that was released twice.
 pub(crate) const RELEASED_IS_RELEASED: Difference = Difference::of(
     &["waiting", "JobProcess", "ran"],
-    "a job that is released twice comes back once",
+    "a PHP job that is released twice comes back once",
 )
 .only(&[Store::Sql])
 .leaving(&["ran 1, waits 300 s after 1", "ran 2"]);
@@ -67,7 +70,7 @@ pub(crate) const RELEASED_IS_RELEASED: Difference = Difference::of(
 /// A handler that said nothing of what becomes of its job.
 pub(crate) const NO_VERDICT: Difference = Difference::of(
     &["waiting"],
-    "a handler that ends without any verdict, as string jobs can, has its job back after a lease",
+    "a job that neither deletes nor releases itself comes back after a lease",
 )
 .leaving(&[
     "ran 1, waits 60 s after 1",
@@ -77,17 +80,21 @@ pub(crate) const NO_VERDICT: Difference = Difference::of(
 /// What the second job finds of what the first has changed.
 pub(crate) const PUT_BACK: Difference = Difference::of(
     &["finds disk", "finds locale"],
-    "the locale, the default disk and the like that a job changed are put back",
+    "the locale, the default disk and more that a PHP job changed are put back",
 );
 
 /// The class of the job that code sees.
 pub(crate) const CLASS: Difference = Difference::of(
     &["class redis", "class database"],
-    "the `Job` that PHP code sees is no `RedisJob` or `DatabaseJob`",
+    "a job's `instanceof RedisJob`",
 );
 
 /// Where the exception was made that records a failure without one.
 pub(crate) const PLACE: Difference = Difference::of(
     &["failed job1"],
-    "the place of an exception that the worker made is the worker's",
+    "the record of a bare `fail()` names the worker's script",
 );
+
+/// In every scenario: what the worker keeps of earlier attempts stands below the record, and in the cache
+/// while the job waits for its next one.
+pub(crate) const EARLIER: &str = "the record goes on with the errors of earlier attempts";

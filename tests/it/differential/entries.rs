@@ -33,6 +33,11 @@ impl Entry {
         key.rsplit(':').next() == Some(scenario)
     }
 
+    /// Whether it is what this worker keeps of a job's earlier attempts.
+    pub(crate) fn is_history(&self) -> bool {
+        self.key.starts_with("worker-errors:")
+    }
+
     /// Owners of locks are random.
     pub(crate) fn line(&self, labels: &Labels) -> String {
         let value = if self.lock { "" } else { &self.value };

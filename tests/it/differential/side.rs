@@ -9,7 +9,7 @@ use crate::laravel::site::Site;
 use crate::site::now;
 
 /// How long a worker may take for a round of all scenarios.
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_secs(150);
 /// How often the framework's own worker may end itself in a round.
 const STARTS: usize = 20;
 

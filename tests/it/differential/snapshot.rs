@@ -49,8 +49,10 @@ impl Snapshot {
             }
         }
         taken.batches(site, scenario.name);
+        let waiting = taken.lines.iter().any(|line| line.starts_with("waiting"));
         for entry in entries(site) {
-            if entry.names(scenario.name) || taken.labels.knows_in(&entry.key) {
+            let own = entry.names(scenario.name) || taken.labels.knows_in(&entry.key);
+            if own && !(waiting && entry.is_history()) {
                 taken.entry(&entry);
             }
         }
@@ -203,8 +205,12 @@ impl Taken {
     }
 }
 
-/// The first line of an exception and of each that it was thrown for, without the way to their files.
+/// The first line of an exception and of each that it was thrown for, without the way to their files; those
+/// of earlier attempts are left out.
 fn heads(exception: &str) -> impl Iterator<Item = String> {
+    let (exception, _) = exception
+        .split_once("\n\nEarlier attempts:")
+        .unwrap_or((exception, ""));
     let lines = exception.lines().enumerate();
     let heads = lines.filter(|(number, line)| *number == 0 || line.starts_with("Next "));
     heads.map(|(_, line)| {

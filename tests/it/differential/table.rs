@@ -253,7 +253,7 @@ const GUARDS: &[Scenario] = &[
         "ran 1, waits 60 s after 3, lock",
         "ran 1, failed MaxAttemptsExceededException, lock",
     ])),
-    scenario("limited", &["ran 1, waits 60 s after 1"]),
+    scenario("limited", &["ran 1, waits 600 s after 1"]),
     scenario("limited_or_dropped", &["ran 1"]),
     scenario(
         "throttles",

@@ -32,7 +32,7 @@ class ScenarioServiceProvider extends ServiceProvider
         Event::listen(Happened::class, Listening::class);
         Event::listen(Happened::class, ListeningInVain::class);
         RateLimiter::for('scenario', static function (object $job) {
-            return Limit::perMinute(1)->by($job->scenario);
+            return Limit::perMinutes(10, 1)->by($job->scenario);
         });
         $this->app->scoped('scoped', static function () {
             return new \stdClass();
