@@ -7,5 +7,5 @@ mod leases;
 mod moved;
 mod pushed;
 mod side_by_side;
-mod site;
+pub(crate) mod site;
 mod unknown;

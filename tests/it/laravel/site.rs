@@ -31,8 +31,10 @@ impl Lying {
 pub(crate) struct Site {
     /// The Laravel application.
     pub(crate) laravel: Laravel,
-    redis: Option<SharedRedis>,
-    database: SqliteDatabase,
+    /// Where queues, cache and locks are, unless everything is in the database.
+    pub(crate) redis: Option<SharedRedis>,
+    /// Failed jobs and batches, and the rest where there is no Redis.
+    pub(crate) database: SqliteDatabase,
     dir: Scratch,
 }
 
