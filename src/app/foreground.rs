@@ -1,5 +1,6 @@
 //! One job, run here and now in front of a person: nothing is taken from a queue, and nothing is settled.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,9 +57,11 @@ pub struct Ran {
 pub async fn run(app: &App, job: Job) -> anyhow::Result<Ran> {
     let unreadable = |error: crate::wire::Error| Failure::new(Exit::Unreadable, format!("failed to {error}"));
     let payload = Payload::parse(job.payload.clone()).map_err(unreadable)?;
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut reaper) = (JoinSet::new(), JoinSet::new());
     let pool = match (&app.config.app.base_path, job.runners) {
-        (Some(base), Runners::Both | Runners::Php) => Some(pool(app, base.clone(), &mut tasks)?),
+        (Some(base), Runners::Both | Runners::Php) => {
+            Some(pool(app, base.clone(), (&mut tasks, &mut reaper))?)
+        }
         _ => None,
     };
     let native = match job.runners {
@@ -97,18 +100,25 @@ pub async fn run(app: &App, job: Job) -> anyhow::Result<Ran> {
     let started = Instant::now();
     let (done, what) = words(within(&*work, limit, &cancellation).await, limit);
     let took = started.elapsed();
+    drop(work);
     if let Some(pool) = &pool {
+        // What the job printed is shown by the time its process has ended.
         pool.stop();
+        tasks.join_next().await;
     }
     Ok(Ran { done, what, took })
 }
 
-fn pool(app: &App, base: std::path::PathBuf, tasks: &mut JoinSet<()>) -> anyhow::Result<Arc<Pool>> {
+fn pool(
+    app: &App,
+    base: PathBuf,
+    (tasks, reaper): (&mut JoinSet<()>, &mut JoinSet<()>),
+) -> anyhow::Result<Arc<Pool>> {
     let mut settings = php::settings(app, base, Sink::Terminal);
     settings.processes = 1;
     let children = Children::new()?;
     let pool = Pool::new(settings, children.clone());
-    tasks.spawn(async move { children.reap().await });
+    reaper.spawn(async move { children.reap().await });
     tasks.spawn(Arc::clone(&pool).tend());
     Ok(pool)
 }

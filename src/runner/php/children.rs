@@ -27,7 +27,7 @@ use tokio::sync::{oneshot, watch};
 const LOOK: Duration = Duration::from_secs(1);
 /// For how many looks a child that is not ours to wait for must have been a zombie before it is taken for an
 /// orphan that was left to us.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 2;
 /// The lowest number of a child's descriptor for frames: above what programs commonly count on.
 const LOWEST: i32 = 10;
 

@@ -183,13 +183,14 @@ impl Process {
     /// Ends a process that is not needed any more: it may say goodbye, for a moment.
     pub async fn end(mut self) {
         let goodbye = self.line.stream.shutdown().await;
-        if goodbye.is_ok() && self.line.ended_within(FAREWELL).await.is_some() {
-            return;
+        if goodbye.is_err() || self.line.ended_within(FAREWELL).await.is_none() {
+            self.line.group.terminate();
+            if self.line.ended_within(FAREWELL / 2).await.is_none() {
+                tracing::debug!("A PHP process does not end when it is asked to; it is killed");
+                self.line.group.kill();
+            }
         }
-        self.line.group.terminate();
-        if self.line.ended_within(FAREWELL / 2).await.is_none() {
-            tracing::debug!("A PHP process does not end when it is asked to; it is killed");
-        }
+        drop(self.line.output.last_words().await);
     }
 }
 

