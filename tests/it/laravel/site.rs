@@ -1,10 +1,40 @@
 //! One installation: a store, the Laravel application on it, and this worker beside it.
+//!
+//! A test written with [`on_every_installation`] runs once on each kind of store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use harness::{DEADLINE, Daemon, FailedRow, Laravel, Running, Scratch, SharedRedis, SqliteDatabase, poll};
+use harness::{
+    DEADLINE, Daemon, FailedRow, Laravel, MariadbDatabase, PostgresDatabase, Running, Scratch, SharedRedis,
+    SqliteDatabase, TestDatabase, poll,
+};
 use serde_json::Value;
+
+/// Makes one test of each case for every kind of store.
+macro_rules! on_every_installation {
+    ($($(#[$doc:meta])* fn $name:ident($site:ident: Site) $body:block)*) => {
+        $($(#[$doc])* fn $name($site: Site) $body)*
+
+        mod redis {
+            $(#[test] fn $name() { super::$name(super::Site::redis()); })*
+        }
+
+        mod sqlite {
+            $(#[test] fn $name() { super::$name(super::Site::sqlite()); })*
+        }
+
+        mod mariadb {
+            $(#[test] fn $name() { super::$name(super::Site::mariadb()); })*
+        }
+
+        mod postgres {
+            $(#[test] fn $name() { super::$name(super::Site::postgres()); })*
+        }
+    };
+}
+
+pub(crate) use on_every_installation;
 
 /// A job as it lies in the store.
 #[derive(Debug, Clone)]
@@ -32,7 +62,7 @@ pub(crate) struct Site {
     /// The Laravel application.
     pub(crate) laravel: Laravel,
     redis: Option<SharedRedis>,
-    database: SqliteDatabase,
+    database: Box<dyn TestDatabase>,
     dir: Scratch,
 }
 
@@ -44,19 +74,32 @@ impl Site {
         Self {
             laravel,
             redis: Some(redis),
-            database,
+            database: Box::new(database),
             dir: Scratch::new(),
         }
     }
 
     /// Everything in one SQLite file.
     pub(crate) fn sqlite() -> Self {
-        let database = SqliteDatabase::temp();
+        Self::database(SqliteDatabase::temp())
+    }
+
+    /// Everything in one MariaDB database.
+    pub(crate) fn mariadb() -> Self {
+        Self::database(MariadbDatabase::temp())
+    }
+
+    /// Everything in one PostgreSQL database.
+    pub(crate) fn postgres() -> Self {
+        Self::database(PostgresDatabase::temp())
+    }
+
+    fn database(database: impl TestDatabase + 'static) -> Self {
         let laravel = Laravel::new().envs(database.env()).env("CACHE_STORE", "database");
         Self {
             laravel,
             redis: None,
-            database,
+            database: Box::new(database),
             dir: Scratch::new(),
         }
     }
@@ -65,6 +108,13 @@ impl Site {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.laravel = self.laravel.env(name, value);
         self
+    }
+
+    /// With a `retry_after` of so many seconds, in PHP and here.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        let seconds = seconds.to_string();
+        self.env("REDIS_QUEUE_RETRY_AFTER", &seconds)
+            .env("DB_QUEUE_RETRY_AFTER", &seconds)
     }
 
     /// A command of this worker, with the application's own environment.
@@ -105,7 +155,7 @@ impl Site {
     pub(crate) fn jobs(&self, queue: &str) -> Vec<Lying> {
         match &self.redis {
             Some(redis) => redis_jobs(redis, queue),
-            None => self.sqlite_jobs(queue),
+            None => self.table_jobs(queue),
         }
     }
 
@@ -153,7 +203,7 @@ impl Site {
         counts
     }
 
-    fn sqlite_jobs(&self, queue: &str) -> Vec<Lying> {
+    fn table_jobs(&self, queue: &str) -> Vec<Lying> {
         let mut rows = self.database.jobs();
         rows.retain(|row| row.queue == queue);
         rows.sort_by_key(|row| (row.available_at, row.id));
