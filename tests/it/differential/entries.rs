@@ -86,7 +86,7 @@ fn in_redis(site: &Site, db: i64, lock: bool) -> Vec<Entry> {
 fn in_table(site: &Site, table: &str, value: &str) -> Vec<Entry> {
     let now = SystemClock.unix_s();
     let sql = format!("select key, {value}, expiration from {table} where expiration > {now}");
-    site.database.rows(&sql, |row| Entry {
+    site.file().rows(&sql, |row| Entry {
         key: without_prefix(row.get("key")),
         lock: table == "cache_locks",
         value: row.get(value),

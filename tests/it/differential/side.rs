@@ -121,7 +121,7 @@ impl Side {
     /// Everything that waits for its time becomes due, and every reservation lapses.
     fn time_passes(&self, queue: &str) {
         let Some(redis) = &self.site.redis else {
-            self.site.database.execute(&format!(
+            self.site.file().execute(&format!(
                 "update jobs set available_at = min(available_at, {now}),
                  reserved_at = case when reserved_at is null then null else {now} - 10000 end
                  where queue = '{queue}'",

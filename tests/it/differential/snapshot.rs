@@ -181,7 +181,7 @@ impl Taken {
 
     fn batches(&mut self, site: &Site, name: &str) {
         let sql = format!("select * from job_batches where name = '{name}'");
-        let rows = site.database.rows(&sql, |row| {
+        let rows = site.file().rows(&sql, |row| {
             let number = |column: &str| row.get::<i64, _>(column);
             let time = |column: &str| row.get::<Option<i64>, _>(column).is_some();
             let ids: Value = serde_json::from_str(row.get("failed_job_ids")).unwrap_or_default();
