@@ -14,7 +14,7 @@ use worker_jobs::Dispatch;
 use super::App;
 use super::daemon::{Daemon, Plan};
 use super::lanes::LaneFlags;
-use crate::config::{Config, Env, Files, Inputs};
+use crate::config::{Config, Database, Env, Files, Inputs};
 use crate::control::limits::resident_bytes;
 use crate::runtime::engine::Options;
 use crate::runtime::report::{End, Reporter, Told};
@@ -39,6 +39,18 @@ pub enum Store {
     Redis,
     /// An SQLite file of its own in the temporary directory.
     Sqlite,
+    /// The configured PostgreSQL database, whose table of jobs must be empty.
+    Postgres,
+}
+
+impl Store {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redis => "redis",
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
 }
 
 /// What was measured.
@@ -91,12 +103,25 @@ pub async fn measure(store: Store, jobs: usize, slots: usize, env: &dyn Env) -> 
 fn config(store: Store, scratch: &std::path::Path, env: &dyn Env) -> anyhow::Result<Config> {
     let file = scratch.join("bench.sqlite").display().to_string();
     let mut vars = BTreeMap::from([("WORKER_DATABASE".to_owned(), file)]);
-    if store == Store::Redis {
-        for name in env.names().iter().filter(|name| name.starts_with("REDIS_")) {
-            if let Some(value) = env.get(name).and_then(|value| value.into_string().ok()) {
-                vars.insert(name.clone(), value);
-            }
+    let prefixes: &[&str] = match store {
+        Store::Redis => &["REDIS_"],
+        Store::Sqlite => &[],
+        Store::Postgres => &["DB_", "DATABASE_URL"],
+    };
+    for name in env.names() {
+        if prefixes.iter().any(|prefix| name.starts_with(prefix))
+            && let Some(value) = env.get(&name).and_then(|value| value.into_string().ok())
+        {
+            vars.insert(name, value);
         }
+    }
+    if store == Store::Postgres {
+        vars.entry("DB_CONNECTION".to_owned())
+            .or_insert_with(|| "pgsql".to_owned());
+        vars.insert("QUEUE_CONNECTION".to_owned(), "database".to_owned());
+        vars.insert("QUEUE_FAILED_DRIVER".to_owned(), "null".to_owned());
+    }
+    if store == Store::Redis {
         vars.insert("QUEUE_CONNECTION".to_owned(), "redis".to_owned());
         vars.insert(
             "REDIS_PREFIX".to_owned(),
@@ -111,7 +136,13 @@ fn config(store: Store, scratch: &std::path::Path, env: &dyn Env) -> anyhow::Res
         files: Files::default(),
         flags: BTreeMap::new(),
     };
-    Ok(Config::load(&inputs)?.config)
+    let config = Config::load(&inputs)?.config;
+    let is_postgres = matches!(config.databases.default(), Ok(Database::Postgres { .. }));
+    ensure!(
+        store != Store::Postgres || is_postgres,
+        "DB_CONNECTION and the other DB_ variables must name a PostgreSQL database"
+    );
+    Ok(config)
 }
 
 struct Bench {
@@ -123,6 +154,12 @@ struct Bench {
 impl Bench {
     async fn run(&self, jobs: usize) -> anyhow::Result<Figures> {
         let app = self.app().await?;
+        let found = app.stores.queue.queues().await?;
+        ensure!(
+            found.is_empty(),
+            "there are jobs on {} queues; the measurement needs a table without any",
+            found.len()
+        );
         let (enqueue_per_s, payload_bytes) = self.enqueue(&app, jobs).await?;
         let cpu = cpu_time();
         let drain_per_s = self.drain(&app, jobs).await?;
@@ -134,11 +171,7 @@ impl Bench {
         let (idle_commands_per_s, idle_cpu_percent) = self.idle(&app).await?;
         app.stores.queue.clear(&QueueName::new(QUEUE)).await?;
         Ok(Figures {
-            store: if self.store == Store::Redis {
-                "redis"
-            } else {
-                "sqlite"
-            },
+            store: self.store.name(),
             jobs,
             slots: self.slots,
             payload_bytes,
@@ -246,7 +279,7 @@ impl Bench {
         let cpu = cpu_time();
         let commands = match self.store {
             Store::Redis => Some(self.commands(IDLE).await?),
-            Store::Sqlite => {
+            Store::Sqlite | Store::Postgres => {
                 tokio::time::sleep(IDLE).await;
                 None
             }

@@ -15,10 +15,11 @@ use crate::telemetry::{self, Format};
 Examples:
   worker bench
   worker bench --store redis --jobs 100000 --json
+  worker bench --store postgres
 
 Pushes no-op jobs, drains them, then measures push to start at 200 jobs/s and what five idle lanes cost. \
 With redis it uses the configured server (REDIS_*) under a prefix of its own, and MONITOR to count commands: \
-use a server that nothing else needs just now. Every job must run exactly once, or the measurement fails.")]
+use a server that nothing else needs just now. With postgres it uses the table of jobs in the database that the DB_ variables of the environment name; the table must be there and empty. Every job must run exactly once, or the measurement fails.")]
 pub(super) struct Args {
     /// The store.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
@@ -38,6 +39,7 @@ pub(super) struct Args {
 enum Store {
     Redis,
     Sqlite,
+    Postgres,
 }
 
 /// Measures and prints.
@@ -49,6 +51,7 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
     let store = match args.store {
         Store::Redis => bench::Store::Redis,
         Store::Sqlite => bench::Store::Sqlite,
+        Store::Postgres => bench::Store::Postgres,
     };
     let env = ProcessEnv::capture();
     let figures = block_on_threads(Box::pin(bench::measure(store, args.jobs, args.slots, &env)))?;

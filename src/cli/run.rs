@@ -71,8 +71,8 @@ pub(super) struct Args {
     /// Seconds before the next attempt of a job whose payload says nothing: one number, or a list by attempt.
     #[arg(long, value_name = "LIST")]
     backoff: Option<String>,
-    /// Seconds between two looks at an empty queue of a store that cannot wake the worker. Redis and SQLite
-    /// can, so nothing sleeps there.
+    /// Seconds between two looks, at most, at an empty queue of a store that cannot wake the worker. Redis and
+    /// SQLite can, and PostgreSQL with `worker migrate --notify`.
     #[arg(long, value_name = "SECONDS")]
     sleep: Option<String>,
     /// Pause in seconds of each slot after a job; fractions allowed.

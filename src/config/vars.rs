@@ -172,7 +172,7 @@ variables! {
         "release or fail", "What becomes of a job of a class that nothing here can run";
     WORKER_SLEEP --"sleep" Plain, "3",
         "seconds such as 3 or 0.5, or with a unit: 500ms; up to 1 day",
-        "Longest wait between two looks at an idle queue of a store that cannot wake the worker; Redis and SQLite can";
+        "Longest wait between two looks at an idle queue of a store that cannot wake the worker; Redis and SQLite can, and PostgreSQL with worker migrate --notify";
     WORKER_HTTP --"http" Plain, "",
         "address:port such as 127.0.0.1:9090; $PORT in it stands for the variable PORT", "Where health is served";
     PORT Plain, "", "a port", "Used only where WORKER_HTTP says $PORT; health is never served on it by itself";

@@ -3,7 +3,7 @@
 //! One task renews all leases of a store in one call; one task looks at all limits. Neither costs anything
 //! while nothing is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(50);
 pub const GRACE: Duration = Duration::from_millis(500);
 /// When an attempt that was told to end and did not is taken for stuck.
 const STUCK: Duration = Duration::from_millis(900);
-/// How many lost jobs are named in one line.
+/// How many kinds of lost jobs are named in one line.
 const NAMED: usize = 5;
 /// The wait after a renewal that failed.
 const RETRY: Duration = Duration::from_millis(500);
@@ -222,28 +222,23 @@ impl Holds {
     /// Ends the attempts whose leases are lost. A lease that was not renewed because the job is being settled
     /// is no loss.
     fn lose<'a>(lost: impl Iterator<Item = &'a Hold>) {
-        let mut named = Vec::new();
+        let mut names = BTreeSet::new();
         let mut count = 0;
         for hold in lost.filter(|hold| !hold.is_claimed()) {
             count += 1;
-            if named.len() < NAMED {
+            if names.len() < NAMED {
                 let name = hold
                     .run()
                     .map_or_else(|| "a job".to_owned(), |run| run.name.clone());
-                named.push(format!("{name} on {}", hold.queue));
+                names.insert(format!("{name} on {}", hold.queue));
             }
             hold.end(Cause::Lost);
         }
         if count > 0 {
-            let (named, more) = (named.join(", "), count - named.len());
-            let more = if more > 0 {
-                format!(" and {more} more")
-            } else {
-                String::new()
-            };
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
             warn!(
                 count,
-                "Lost the lease of {named}{more}: other workers hold them now, the attempts here are stopped"
+                "Lost {count} leases, of {names}: other workers hold these jobs now, the attempts here are stopped"
             );
         }
     }

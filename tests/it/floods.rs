@@ -12,6 +12,11 @@ use crate::site::{Job, Queue, Site, log_line, on_every_site};
 /// The most lines about faults in any second.
 const MOST: usize = 10;
 
+/// Makes the worker's own tables, whose absence is a line too.
+fn prepare(site: &Site) {
+    site.command(&["migrate"]).success();
+}
+
 /// The lines of a worker's log that are not about single jobs.
 fn faults(worker: &Running) -> Vec<Value> {
     let lines = worker.lines_of(Stream::Err).into_iter();
@@ -84,6 +89,7 @@ fn a_redis_that_goes_and_comes_is_two_lines() {
 #[test]
 fn a_locked_sqlite_file_is_two_lines() {
     let site = Site::sqlite();
+    prepare(&site);
     site.push_all("default", &site.slow(300).times(4));
     let mut worker = site.start(&["run"]);
     site.wait_for_note("start", 4);
@@ -112,6 +118,7 @@ fn a_locked_sqlite_file_is_two_lines() {
 
 on_every_site! {
     fn failures_that_cannot_be_recorded_are_two_lines(site: &Site) {
+        prepare(site);
         site.database().execute("drop table failed_jobs");
         site.push_all("default", &Job::broken().times(200));
         let mut worker = site.start(&["run", "--queue", "default", "--concurrency", "50"]);
@@ -129,6 +136,7 @@ on_every_site! {
     }
 
     fn a_flood_of_one_unknown_class_is_a_line_or_two(site: &Site) {
+        prepare(site);
         site.push_all("default", &Job::new(r"App\Jobs\Elsewhere").times(5000));
         let mut worker = site.start(&["run", "--queue", "default", "--concurrency", "100"]);
         worker.wait_for_line("leaving them to other workers, 10 s at a time", DEADLINE);
@@ -153,6 +161,7 @@ on_every_site! {
 
     /// A job that fails is no fault of the worker: one line each, as with Laravel.
     fn jobs_that_fail_are_a_line_each(site: &Site) {
+        prepare(site);
         site.push_all("default", &Job::broken().times(2000));
         let worker = site.start(&["run", "--queue", "default", "--concurrency", "50"]);
         wait_until(DEADLINE * 2, || count(&worker, "for good after attempt 1") == 2000);
@@ -181,6 +190,7 @@ on_every_site! {
 
     /// The same, seen by the renewal of leases: one line for all.
     fn lost_leases_are_one_line(site: &Site) {
+        prepare(site);
         site.push_all("default", &site.slow(60_000).times(100));
         let args = ["run", "--queue", "default", "--concurrency", "100"];
         let mut worker = site.worker(&args).env("WORKER_LEASE", "3").spawn();
@@ -189,7 +199,7 @@ on_every_site! {
             Some(redis) => redis.remove_all(),
             None => site.database().execute("delete from jobs"),
         }
-        let line = log_line(&worker.wait_for_line("Lost the lease of ", DEADLINE));
+        let line = log_line(&worker.wait_for_line("Lost 100 leases, of ", DEADLINE));
         assert_eq!(line["count"], 100, "{line}");
         let faults = assert_calm(&worker);
         assert_eq!(faults.len(), 1, "{faults:#?}");

@@ -6,7 +6,9 @@ mod claim;
 mod failed;
 mod leases;
 mod migrate;
+mod mysql;
 mod neighbours;
+mod postgres;
 pub(crate) mod table;
 
 use std::path::PathBuf;

@@ -115,7 +115,8 @@ pub(super) struct AsideLine {
     pub(super) delay_s: i64,
 }
 
-/// How a row that is set aside is told from one that someone took since: these columns as they are.
+/// How a row that is set aside is told from one that someone took since: these columns as they are, or
+/// `reserved_at` later, when it was held anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AsideHold {
     pub(super) id: i64,

@@ -5,7 +5,7 @@
 //! - [`daemon`]: the built binary, driven as a user drives it.
 //! - [`redis_server`], [`redis_client`]: a private Redis, and a look into Laravel's keys.
 //! - [`sqlite`], [`mariadb`], [`postgres`], [`rows`]: databases with Laravel's tables; [`sql`]: what they have in
-//!   common.
+//!   common; [`pgbouncer`]: a pooler before one.
 //! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
 //! - [`notify_socket`]: the end of systemd that a service talks to.
@@ -31,6 +31,7 @@ pub mod journal;
 pub mod laravel;
 pub mod mariadb;
 pub mod notify_socket;
+pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -55,6 +56,7 @@ pub use journal::{Journal, Record};
 pub use laravel::Laravel;
 pub use mariadb::{MariadbDatabase, MariadbServer};
 pub use notify_socket::NotifySocket;
+pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use process::{Running, Signal, Stream};
 pub use redis_client::{Payload, QueueDump, Redis, Scored};

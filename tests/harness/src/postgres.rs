@@ -89,7 +89,7 @@ impl Kind for Postgresql {
 
 /// A program of PostgreSQL's, to be run as someone who is not root. Debian keeps the server's own out of the
 /// path.
-fn program(name: &str) -> Command {
+pub(crate) fn program(name: &str) -> Command {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let newest = versions
         .filter_map(|entry| Some(entry.ok()?.path().join("bin").join(name)))

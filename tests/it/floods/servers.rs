@@ -1,10 +1,10 @@
 //! The same on database servers that are killed and frozen: the log, the watchdog, readiness.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use harness::{
-    DEADLINE, Daemon, NotifySocket, PostgresDatabase, PostgresServer, Running, Scratch, TestDatabase,
-    wait_until,
+    DEADLINE, Daemon, MariadbServer, NotifySocket, PostgresServer, Running, Scratch, TestDatabase, wait_until,
 };
 
 use super::{assert_calm, count};
@@ -143,8 +143,8 @@ fn a_server_that_is_frozen(database: &dyn TestDatabase, pause: impl FnOnce(), re
 #[test]
 fn a_postgres_that_is_killed_is_two_lines() {
     // What was committed is there after the crash.
-    let server = std::cell::RefCell::new(PostgresServer::start(&["synchronous_commit=on"]));
-    let database: PostgresDatabase = server.borrow().database();
+    let server = RefCell::new(PostgresServer::start(&["synchronous_commit=on"]));
+    let database = server.borrow().database();
     a_server_that_is_killed(
         &database,
         || server.borrow_mut().kill(),
@@ -155,6 +155,25 @@ fn a_postgres_that_is_killed_is_two_lines() {
 #[test]
 fn a_postgres_that_is_frozen_is_two_lines() {
     let server = PostgresServer::start(&[]);
+    let database = server.database();
+    a_server_that_is_frozen(&database, || server.pause(), || server.resume());
+}
+
+#[test]
+fn a_mariadb_that_is_killed_is_two_lines() {
+    let durable = "--innodb-flush-log-at-trx-commit=2";
+    let server = RefCell::new(MariadbServer::start(&[durable]));
+    let database = server.borrow().database();
+    a_server_that_is_killed(
+        &database,
+        || server.borrow_mut().kill(),
+        || server.borrow_mut().restart(),
+    );
+}
+
+#[test]
+fn a_mariadb_that_is_frozen_is_two_lines() {
+    let server = MariadbServer::start(&[]);
     let database = server.database();
     a_server_that_is_frozen(&database, || server.pause(), || server.resume());
 }

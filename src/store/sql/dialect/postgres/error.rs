@@ -94,12 +94,22 @@ pub(super) fn wants_encryption(error: &sqlx::Error) -> bool {
     code(error) == Some("28000")
 }
 
+/// Whether the two ends cannot agree on encryption, or the certificate is not believed.
+fn is_of_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
+}
+
 fn kind(error: &sqlx::Error) -> Kind {
     let Some(code) = code(error) else {
         return match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
                 Kind::Corrupt
             }
+            error if is_of_tls(error) => Kind::Refused,
             sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => Kind::Lost,
             _ => Kind::Refused,
         };
@@ -141,7 +151,7 @@ fn explain(error: &sqlx::Error) -> String {
         (Some("53100"), _) => "there is no space left on the server's disk",
         (Some("53300"), _) => "the server's max_connections are used up",
         (Some("55P03"), _) => "another transaction holds a lock",
-        (None, sqlx::Error::Tls(_)) => "see DB_SSLMODE",
+        (None, error) if is_of_tls(error) => "see DB_SSLMODE and PGSSLROOTCERT",
         _ => return said,
     };
     format!("{said} ({advice})")

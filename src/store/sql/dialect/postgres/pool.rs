@@ -31,7 +31,7 @@ const SILENCE: Duration = Duration::from_secs(8);
 const LONGEST_POOLED: Duration = Duration::from_secs(60);
 
 /// A connection that was idle for so long is tried before it is used, and how long it has to answer.
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(3);
 
 /// Connections that nobody needed for so long are closed.
@@ -135,8 +135,13 @@ impl Pool {
                 return Some(link);
             }
             // What broke this one broke those that were idle for longer.
-            self.links().clear();
+            self.distrust();
         }
+    }
+
+    /// Gives up the connections that are idle: something suggests that they are dead.
+    pub(super) fn distrust(&self) {
+        self.links().clear();
     }
 
     fn put_back(&self, link: Link) {
@@ -166,7 +171,7 @@ impl Pool {
                 return done;
             }
             if !self.is_working(pid).await || (pid.is_none() && began.elapsed() > LONGEST_POOLED) {
-                self.links().clear();
+                self.distrust();
                 let why = "the server does not answer";
                 return Err(sqlx::Error::Io(std::io::Error::new(
                     std::io::ErrorKind::TimedOut,

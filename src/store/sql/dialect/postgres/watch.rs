@@ -30,8 +30,9 @@ const SHORTEST: Duration = Duration::from_millis(20);
 /// that lapse.
 const LISTENING: Duration = Duration::from_secs(5);
 
-/// A look may take this share of the time at most.
+/// Looks may take one part in so many of the time, unless they are very slow.
 const SHARE: u32 = 10;
+const COSTLY: Duration = Duration::from_secs(1);
 
 /// A row that comes due is looked for this much after the second has begun.
 const MARGIN: Duration = Duration::from_millis(2);
@@ -252,6 +253,8 @@ impl Watch {
     async fn act(&mut self) {
         let now = Instant::now();
         if self.ears.check_at().is_some_and(|at| at <= now) && !self.ears.check().await {
+            // What broke this connection may have broken the others.
+            self.db.pool.distrust();
             self.pause = Duration::ZERO;
         }
         let due = self.due.iter().filter(|(_, at)| **at <= now);
@@ -274,7 +277,10 @@ impl Watch {
         let began = Instant::now();
         let seen = look(&self.db, &queues).await;
         self.looked = Instant::now();
-        self.cost = self.looked.duration_since(began);
+        self.cost = match seen {
+            Ok(_) => self.looked.duration_since(began).min(COSTLY),
+            Err(_) => Duration::ZERO,
+        };
         self.pause = (self.pause * 2).max(SHORTEST).min(LISTENING.max(self.db.sleep));
         match seen {
             Err(failure) => {
