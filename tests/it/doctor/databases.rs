@@ -1,6 +1,8 @@
 //! The application's tables on database servers.
 
-use harness::{Daemon, MariadbDatabase, MariadbServer, PostgresDatabase, PostgresServer, TestDatabase};
+use harness::{
+    Daemon, MariadbDatabase, MariadbServer, PgBouncer, PostgresDatabase, PostgresServer, TestDatabase,
+};
 
 use super::{Report, examine};
 use crate::site::{Job, WORKER};
@@ -135,7 +137,7 @@ on_every_server! {
 
     fn an_index_that_reservations_need(database: &dyn TestDatabase) {
         doctor(database, &[]).one("table.index").is("note", "table jobs", "no index").fixed_by("worker migrate --indexes");
-        database.execute("create index worker_ready on jobs (queue, available_at, id)");
+        worker(database, &["migrate", "--indexes"]).run_to_end().success();
         assert_eq!(doctor(database, &[]).of("table.index").len(), 0);
     }
 
@@ -173,6 +175,21 @@ fn a_postgres_that_does_not_answer_or_takes_no_writes() {
     report
         .one("connection.unreachable")
         .is("error", "PostgreSQL", "within 4 s");
+}
+
+/// Sessions are shared there, so nothing of one may be counted on.
+#[test]
+fn a_postgres_behind_a_pooler_is_examined_all_the_same() {
+    let database = PostgresDatabase::temp();
+    worker(&database, &["migrate"]).run_to_end().success();
+    insert(&database, "banking", (10, None));
+    let pooler = PgBouncer::start(&database, &["pool_mode = transaction", "default_pool_size = 1"]);
+    let report = doctor(&database, &[("DB_PORT", &pooler.port().to_string())]);
+    report
+        .one("queue.unserved")
+        .is("warning", "queue banking", "has 1 jobs");
+    assert_eq!(report.of("connection.incomplete").len(), 0, "{:#}", report.json);
+    assert_eq!(report.json["stores"][0]["payloads_seen"], 1);
 }
 
 /// An encoding is a property of the whole database there.
