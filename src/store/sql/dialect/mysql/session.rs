@@ -98,6 +98,11 @@ impl Session {
         matches!(tokio::time::timeout(PING, undone).await, Ok(Ok(_)))
     }
 
+    /// Takes leave of the server, which otherwise notes a connection that broke.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        self.connection.close().await
+    }
+
     /// Whether the connection is still good.
     pub(super) async fn lives(&mut self) -> bool {
         matches!(
