@@ -16,10 +16,11 @@ Examples:
   worker bench
   worker bench --store redis --jobs 100000 --json
   worker bench --store postgres
+  worker bench --store mysql
 
 Pushes no-op jobs, drains them, then measures push to start at 200 jobs/s and what five idle lanes cost. \
 With redis it uses the configured server (REDIS_*) under a prefix of its own, and MONITOR to count commands: \
-use a server that nothing else needs just now. With postgres it uses the table of jobs in the database that the DB_ variables of the environment name; the table must be there and empty. Every job must run exactly once, or the measurement fails.")]
+use a server that nothing else needs just now. With postgres and mysql it uses the table of jobs in the database that the DB_ variables of the environment name; the table must be there and empty. Every job must run exactly once, or the measurement fails.")]
 pub(super) struct Args {
     /// The store.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
@@ -40,6 +41,7 @@ enum Store {
     Redis,
     Sqlite,
     Postgres,
+    Mysql,
 }
 
 /// Measures and prints.
@@ -52,6 +54,7 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
         Store::Redis => bench::Store::Redis,
         Store::Sqlite => bench::Store::Sqlite,
         Store::Postgres => bench::Store::Postgres,
+        Store::Mysql => bench::Store::Mysql,
     };
     let env = ProcessEnv::capture();
     let figures = block_on_threads(Box::pin(bench::measure(store, args.jobs, args.slots, &env)))?;
