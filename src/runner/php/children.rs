@@ -327,7 +327,8 @@ fn reap_orphans(ends: &Ends, seen: &HashMap<i32, u32>) -> HashMap<i32, u32> {
     for pid in zombies {
         let count = seen.get(&pid).map_or(1, |count| count + 1);
         if count > PATIENCE {
-            tracing::debug!(pid, "Took the end of an orphan: {:?}", wait_for(pid));
+            let exit = wait_for(pid);
+            tracing::debug!(pid, ?exit, "Took the end of an orphan");
         } else {
             counts.insert(pid, count);
         }

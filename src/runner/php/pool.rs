@@ -71,7 +71,7 @@ struct State {
     idle: Vec<Process>,
     known: HashMap<i32, Known>,
     ending: Vec<Process>,
-    waiting: VecDeque<oneshot::Sender<Process>>,
+    waiting: VecDeque<oneshot::Sender<CheckedOut>>,
     booting: usize,
     generation: u64,
     trouble: Option<String>,
@@ -98,12 +98,13 @@ struct Retry {
     wait: Duration,
 }
 
-/// A process checked out of the pool. Dropped without being given back, it is killed and replaced.
+/// A process checked out of the pool. Dropped without being given back, it is killed and replaced, unless it
+/// never began anything.
 #[derive(Debug)]
 pub struct CheckedOut {
     pool: Arc<Pool>,
-    pid: i32,
     process: Option<Process>,
+    begun: bool,
 }
 
 impl Pool {
@@ -169,42 +170,51 @@ impl Pool {
     ) -> Option<CheckedOut> {
         let deadline = tokio::time::Instant::now() + patience;
         loop {
-            let process = match self.free() {
-                Ok(process) => process,
+            let mut taken = match self.free() {
+                Ok(taken) => taken,
                 Err(waiting) => tokio::time::timeout_at(deadline, waiting).await.ok()?.ok()?,
             };
-            if !process.is_alive() {
-                self.bury(process);
-                continue;
+            taken.begun = true;
+            let process = taken.process.as_ref()?;
+            // One that has ended is replaced when it is dropped.
+            if process.is_alive() {
+                self.begin(process.group().id(), class, name);
+                return Some(taken);
             }
-            let pid = process.group().id();
-            let mut state = self.lock();
-            if let Some(known) = state.known.get_mut(&pid) {
-                known.job = Some(name.to_owned());
-                known.jobs += 1;
-                let most = self.settings.max_jobs;
-                known.last |= self.settings.isolates(class);
-                known.due |= known.last || (most > 0 && known.jobs >= most);
-                if known.due {
-                    self.changed.notify_one();
-                }
-            }
-            return Some(CheckedOut {
-                pool: Arc::clone(self),
-                pid,
-                process: Some(process),
-            });
         }
     }
 
-    fn free(&self) -> Result<Process, oneshot::Receiver<Process>> {
+    /// A process is to run a job: it may be its last one.
+    fn begin(&self, pid: i32, class: &str, name: &str) {
+        let mut state = self.lock();
+        if let Some(known) = state.known.get_mut(&pid) {
+            known.job = Some(name.to_owned());
+            known.jobs += 1;
+            let most = self.settings.max_jobs;
+            known.last |= self.settings.isolates(class);
+            known.due |= known.last || (most > 0 && known.jobs >= most);
+            if known.due {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    fn free(self: &Arc<Self>) -> Result<CheckedOut, oneshot::Receiver<CheckedOut>> {
         let mut state = self.lock();
         if let Some(process) = state.idle.pop() {
-            return Ok(process);
+            return Ok(self.check(process));
         }
         let (sender, receiver) = oneshot::channel();
         state.waiting.push_back(sender);
         Err(receiver)
+    }
+
+    fn check(self: &Arc<Self>, process: Process) -> CheckedOut {
+        CheckedOut {
+            pool: Arc::clone(self),
+            process: Some(process),
+            begun: false,
+        }
     }
 
     /// Looks after the pool until it is stopped.
@@ -307,7 +317,7 @@ impl Pool {
         now
     }
 
-    fn booted(&self, booted: Result<Result<Process, BootError>, tokio::task::JoinError>) {
+    fn booted(self: &Arc<Self>, booted: Result<Result<Process, BootError>, tokio::task::JoinError>) {
         let mut state = self.lock();
         state.booting = state.booting.saturating_sub(1);
         match booted {
@@ -362,17 +372,20 @@ impl Pool {
     }
 
     /// Hands a process to who waits longest, or keeps it.
-    fn hand_on(&self, state: &mut State, mut process: Process) {
-        while let Some(waiting) = state.waiting.pop_front() {
-            match waiting.send(process) {
-                Ok(()) => return,
-                Err(unwanted) => process = unwanted,
+    fn hand_on(self: &Arc<Self>, state: &mut State, process: Process) {
+        let mut process = Some(process);
+        while let Some(handed) = process.take() {
+            let Some(waiting) = state.waiting.pop_front() else {
+                return state.idle.push(handed);
+            };
+            if let Err(mut unwanted) = waiting.send(self.check(handed)) {
+                // Emptied, its drop asks nothing of the pool, which is locked.
+                process = unwanted.process.take();
             }
         }
-        state.idle.push(process);
     }
 
-    fn give_back(&self, process: Process) {
+    fn give_back(self: &Arc<Self>, process: Process) {
         let pid = process.group().id();
         let mut state = self.lock();
         let resident = super::children::resident_mb(pid);
@@ -448,9 +461,13 @@ impl CheckedOut {
 
 impl Drop for CheckedOut {
     fn drop(&mut self) {
-        if let Some(process) = self.process.take() {
-            debug!(pid = self.pid, "A PHP process is ended in the middle");
-            self.pool.bury(process);
+        match self.process.take() {
+            Some(process) if self.begun => {
+                debug!(pid = process.group().id(), "A PHP process is of no use any more");
+                self.pool.bury(process);
+            }
+            Some(process) => self.pool.give_back(process),
+            None => {}
         }
     }
 }
