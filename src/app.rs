@@ -20,6 +20,7 @@ use crate::wire::{Cipher, Keys};
 pub mod bench;
 pub mod daemon;
 pub mod demo;
+pub mod doctor;
 pub mod http;
 pub mod lanes;
 pub mod presence;

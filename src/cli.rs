@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod demo;
 mod dispatch;
+mod doctor;
 mod failed;
 mod flush;
 mod forget;
@@ -35,6 +36,7 @@ Try it:
   worker run --queue einvoice       consume one queue of the application
   worker status                     what waits, what runs, what nobody consumes
   worker config                     every setting, and where it comes from
+  worker doctor                     what is wrong before it hurts
 
 Settings are read from the environment, Laravel's .env and worker.toml; see .env.example.
 Every command also answers to its artisan name: worker queue:work, worker queue:failed, ...";
@@ -93,6 +95,8 @@ enum Command {
     /// How many jobs queues hold, and which hold too many.
     #[command(visible_alias = "queue:monitor")]
     Monitor(monitor::Args),
+    /// Find out what is wrong before it hurts: settings, stores, tables, queues, time limits.
+    Doctor(doctor::Args),
     /// List failed jobs.
     #[command(visible_alias = "queue:failed")]
     Failed(failed::Args),
@@ -154,6 +158,7 @@ impl Cli {
             Command::Inspect(args) => inspect::run(common, &args),
             Command::Status(args) => status::run(common, &args),
             Command::Monitor(args) => monitor::run(common, &args),
+            Command::Doctor(args) => doctor::run(common, &args),
             Command::Failed(args) => failed::run(common, &args),
             Command::Retry(args) => retry::run(common, &args),
             Command::Forget(args) => forget::run(common, &args),

@@ -5,10 +5,12 @@
 //! every field has been parsed into a type that cannot be wrong.
 //!
 //! The room must not know what the settings are used for: it opens no connection, starts nothing, and of the
-//! file system it looks only at `.env`, `artisan` and `worker.toml` (in [`Files::read`]).
+//! file system it looks only at `.env`, `artisan` and `worker.toml` (in [`Files::read`]), and for `worker doctor` at
+//! the application's cached configuration (in [`Clues::read`]).
 
 mod app;
 mod cache;
+mod clues;
 mod database;
 pub mod dotenv;
 mod env;
@@ -33,6 +35,7 @@ mod worker;
 
 pub use self::app::App;
 pub use self::cache::CacheStore;
+pub use self::clues::{Cached, Clues, Difference, Differing, Server, UrlClue, UrlTrap};
 pub use self::database::{Database, Databases, Flavour, MysqlTls, SslMode};
 pub use self::env::{Env, ProcessEnv};
 pub use self::explain::{Effective, Origin, Sources};

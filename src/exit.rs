@@ -8,8 +8,8 @@ use std::process::ExitCode;
 pub enum Exit {
     /// Stopped as asked, or done.
     Done,
-    /// An unexpected error; a second signal forced the end; `forget` or `retry-batch` found nothing; `clear` was
-    /// refused; `monitor --fail` alerts; `move` was stopped, or a job may run on both sides.
+    /// An unexpected error; a second signal forced the end; `doctor` found errors; `forget` or `retry-batch` found
+    /// nothing; `clear` was refused; `monitor --fail` alerts; `move` was stopped, or a job may run on both sides.
     Error,
     /// The memory limit was reached (the number is Laravel's).
     Memory,

@@ -9,6 +9,7 @@
 //! - [`runtime`]: reserve, run under a limit, decide, settle.
 //! - [`failed`]: failed jobs, for the person who looks after them.
 //! - [`moving`]: waiting jobs on their way from one store to another.
+//! - [`doctor`]: what is wrong before it hurts.
 //! - [`control`]: who asks the worker to stop, pause or go on.
 //! - [`app`]: puts everything together.
 //! - [`cli`]: the command line.
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod exit;
 pub mod failed;
 pub mod moving;

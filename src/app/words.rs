@@ -37,14 +37,19 @@ pub(super) fn stores(config: &Config, connection: &QueueConnection) -> [String; 
 }
 
 fn redis(config: &Config, db: u32, prefix: &str) -> String {
-    let address = match &config.redis.address {
-        Address::Tcp { host, port, .. } => format!("{host}:{port}"),
-        Address::Unix(path) => path.display().to_string(),
-    };
-    format!("Redis at {address}, database {db}, prefix {prefix:?}")
+    format!("{}, database {db}, prefix {prefix:?}", redis_server(config))
 }
 
-fn database(database: &Database) -> String {
+/// The Redis server.
+pub(super) fn redis_server(config: &Config) -> String {
+    match &config.redis.address {
+        Address::Tcp { host, port, .. } => format!("Redis at {host}:{port}"),
+        Address::Unix(path) => format!("Redis at {}", path.display()),
+    }
+}
+
+/// An SQL database.
+pub(super) fn database(database: &Database) -> String {
     match database {
         Database::Sqlite { path: Some(path) } => format!("SQLite file {}", path.display()),
         Database::Sqlite { path: None } => "SQLite in memory".to_owned(),

@@ -22,7 +22,7 @@ A queue's size is what waits, what is delayed and what runs; ALERT says that it 
 its connection cannot be asked. The exit code is 0 all the same, as artisan's, unless --fail is given. \
 Nobody is notified: the event QueueBusy exists in PHP only.")]
 pub(super) struct Args {
-    /// The queues, as [CONNECTION:]QUEUE, separated by commas.
+    /// The queues, as QUEUE or CONNECTION:QUEUE, separated by commas.
     #[arg(value_name = "QUEUES", value_delimiter = ',', required = true)]
     queues: Vec<String>,
     /// The size from which on a queue holds too many.

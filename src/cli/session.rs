@@ -28,18 +28,10 @@ impl Session {
     ///
     /// # Errors
     /// Exit 78 with every mistake at once.
-    pub(super) fn load(common: &Common, mut flags: BTreeMap<String, String>) -> anyhow::Result<Self> {
+    pub(super) fn load(common: &Common, flags: BTreeMap<String, String>) -> anyhow::Result<Self> {
         let env = ProcessEnv::capture();
-        let working_dir = working_dir()?;
-        flags.extend(common.env.clone().map(|name| ("env".to_owned(), name)));
         let refused = |problems: crate::config::Problems| Failure::new(Exit::Config, problems.to_string());
-        let files = Files::read(&env, &flags, &working_dir);
-        let inputs = Inputs {
-            env: &env,
-            working_dir,
-            files,
-            flags,
-        };
+        let inputs = inputs(common, &env, flags)?;
         Ok(Self {
             loaded: Config::load(&inputs).map_err(refused)?,
         })
@@ -96,9 +88,28 @@ impl Session {
     }
 }
 
+/// Everything that settings are made from.
+///
+/// # Errors
+/// When there is no working directory.
+pub(super) fn inputs<'a>(
+    common: &Common,
+    env: &'a ProcessEnv,
+    mut flags: BTreeMap<String, String>,
+) -> anyhow::Result<Inputs<'a>> {
+    let working_dir = working_dir()?;
+    flags.extend(common.env.clone().map(|name| ("env".to_owned(), name)));
+    Ok(Inputs {
+        files: Files::read(env, &flags, &working_dir),
+        env,
+        working_dir,
+        flags,
+    })
+}
+
 impl Common {
     /// The log's filter: `usual`, unless the flags ask for less or more.
-    fn filter<'a>(&self, usual: &'a str) -> &'a str {
+    pub(super) fn filter<'a>(&self, usual: &'a str) -> &'a str {
         match (self.is_quiet(), self.verbose) {
             (true, _) => "error",
             (false, 0) => usual,

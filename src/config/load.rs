@@ -42,6 +42,17 @@ impl Config {
     /// # Errors
     /// All mistakes at once; the process then exits with 78.
     pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Problems> {
+        let (loaded, problems) = Self::examine(inputs);
+        if problems.is_empty() {
+            Ok(loaded)
+        } else {
+            Err(Problems(problems))
+        }
+    }
+
+    /// The same for `worker doctor`, which looks at the rest when something is wrong: what is wrong, and the settings
+    /// with defaults in the place of what cannot be read. Nothing may be served with them.
+    pub fn examine(inputs: &Inputs<'_>) -> (Loaded, Vec<Problem>) {
         let mut reader = Reader::new(inputs.env, &inputs.flags);
         reader.problems.clone_from(&inputs.files.problems);
         if let Some(file) = &inputs.files.dotenv {
@@ -55,9 +66,6 @@ impl Config {
             tables = read;
         }
         let (config, shown) = read(&mut reader, inputs, &tables);
-        if !reader.problems.is_empty() {
-            return Err(Problems(reader.problems));
-        }
         let read = [&inputs.files.dotenv, &inputs.files.toml].into_iter().flatten();
         let mut settings = reader.effective();
         settings.extend(shown);
@@ -65,11 +73,12 @@ impl Config {
             files: read.map(|file| file.path.clone()).collect(),
             settings,
         };
-        Ok(Loaded {
+        let loaded = Loaded {
             config,
             warnings: reader.warnings,
             sources,
-        })
+        };
+        (loaded, reader.problems)
     }
 }
 

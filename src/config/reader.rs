@@ -91,8 +91,15 @@ impl<'a> Reader<'a> {
         self.flags.get(flag).map(String::as_str)
     }
 
+    /// The text of `var` as the environment and as `.env` say it, where both do.
+    pub(super) fn both(&self, var: &'static Variable) -> Option<(String, String, Origin)> {
+        let outer = self.env.get(var.name)?.into_string().ok()?;
+        let (inner, origin) = self.dotenv.get(var.name)?.clone();
+        Some((outer, inner, origin))
+    }
+
     /// The text of `var` as it was written, from the first place that has it.
-    fn raw(&mut self, var: &'static Variable) -> Option<(String, Origin)> {
+    pub(super) fn raw(&mut self, var: &'static Variable) -> Option<(String, Origin)> {
         if let Some(value) = self.flags.get(var.flag) {
             return Some((value.clone(), Origin::Flag(var.flag)));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Config, Database, Files, Flavour, Inputs, Loaded, MysqlTls, Problems, Secret, TextFile};
+use super::{Clues, Config, Database, Files, Flavour, Inputs, Loaded, MysqlTls, Problems, Secret, TextFile};
 
 fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -96,4 +96,16 @@ pub(super) fn mysql(
         password: password.map(Secret::new),
         tls: MysqlTls::Preferred,
     }
+}
+
+/// What the settings of these variables and files look like.
+pub(super) fn clues(env: &[(&str, &str)], files: Files) -> Clues {
+    let inputs = Inputs {
+        env: &map(env),
+        working_dir: PathBuf::from("/home/user"),
+        files,
+        flags: map(&[]),
+    };
+    let (loaded, _) = Config::examine(&inputs);
+    Clues::read(&inputs, &loaded)
 }

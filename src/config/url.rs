@@ -29,6 +29,11 @@ impl Url {
             .find(|(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
+
+    /// The names of the parameters, in their order.
+    pub(super) fn query_names(&self) -> Vec<String> {
+        self.query.iter().map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// Cuts `text` up.

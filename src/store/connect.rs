@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::port::survey::SqlSurvey;
 use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
-use super::redis::{Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue};
+use super::redis::{
+    Password, RedisAddress, RedisCache, RedisOptions, RedisPresence, RedisQueue, RedisSurvey,
+};
 use super::sql::{
     Database, MysqlOptions, NullFailed, PostgresOptions, SqlBatches, SqlCache, SqlFailed, SqlOptions,
     SqlPresence, SqlQueue, SqliteOptions, TableName, Tables,
@@ -137,6 +140,34 @@ pub fn redis_under(config: &Config, db: u32, prefix: &str) -> Result<RedisQueue,
         prefix: prefix.to_owned(),
         ..redis(config, db)
     })
+}
+
+/// A look at one database of the application's Redis server.
+///
+/// # Errors
+/// When the settings cannot be used.
+pub fn survey_redis(config: &Config, db: u32) -> Result<RedisSurvey, Error> {
+    RedisSurvey::new(&redis(config, db))
+}
+
+/// A look at an SQL database, with the tables of `connection`. Nothing is opened yet, and nothing will be made.
+///
+/// # Errors
+/// When the configuration names what this build cannot serve.
+pub fn survey_sql(
+    config: &Config,
+    connection: &QueueConnection,
+    database: &config::Database,
+) -> Result<Arc<dyn SqlSurvey>, OpenError> {
+    let options = Opener::new(config, connection)?.options;
+    match (database, mysql(database), postgres(database)) {
+        (_, Some(mysql), _) => Ok(super::sql::survey_mysql(&mysql, &options)),
+        (_, _, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
+        (config::Database::Sqlite { path: Some(path) }, ..) => {
+            Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
+        }
+        (_, None, None) => Err(in_memory().into()),
+    }
 }
 
 /// What is said of `QUEUE_CONNECTION=sync`.
@@ -295,10 +326,7 @@ impl<'a> Opener<'a> {
                 sqlite.create_if_missing = self.create;
                 Database::sqlite(sqlite, options).await?
             }
-            (_, None, None) => {
-                let what = "is :memory:, which no other process can see";
-                return Err(Problem::new("DB_DATABASE", what, "a file").into());
-            }
+            (_, None, None) => return Err(in_memory().into()),
         };
         self.opened.push((database.clone(), opened.clone()));
         Ok(opened)
@@ -351,6 +379,14 @@ impl<'a> Opener<'a> {
             CacheStore::Unreadable { .. } => Ok(None),
         }
     }
+}
+
+fn in_memory() -> Problem {
+    Problem::new(
+        "DB_DATABASE",
+        "is :memory:, which no other process can see",
+        "a file",
+    )
 }
 
 impl OpenError {

@@ -6,6 +6,7 @@ mod cache;
 mod failed;
 mod presence;
 mod queue;
+pub mod survey;
 
 pub use aside::{Aside, AsideEnd, OnceJob, Waiting};
 pub use batches::{Batches, PruneBatches};

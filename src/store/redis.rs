@@ -4,6 +4,7 @@
 //!   may run beside us. Each verb is one script (`scripts/*.lua`), and due times are the server's.
 //! - [`RedisCache`]: the application's cache store, for its queue signals.
 //! - [`RedisPresence`]: which worker processes live.
+//! - [`RedisSurvey`]: what `worker doctor` asks.
 //!
 //! What is ours about a reservation is the fraction of its score in `:reserved`: PHP writes whole seconds,
 //! we add a random number of 1/2^20 s that stays the same while the lease is renewed. A member of
@@ -28,9 +29,11 @@ mod renew;
 mod reserve;
 mod script;
 mod settle;
+mod survey;
 mod wait;
 
 pub use cache::RedisCache;
 pub use options::{Password, RedisAddress, RedisOptions};
 pub use presence::RedisPresence;
 pub use queue::RedisQueue;
+pub use survey::RedisSurvey;

@@ -17,6 +17,7 @@ mod options;
 mod presence;
 mod queue;
 mod receipt;
+mod survey;
 
 pub use batches::SqlBatches;
 pub use cache::SqlCache;
@@ -27,3 +28,4 @@ pub use names::{TableName, Tables};
 pub use options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 pub use presence::SqlPresence;
 pub use queue::SqlQueue;
+pub use survey::{survey_mysql, survey_postgres, survey_sqlite};

@@ -226,6 +226,13 @@ impl Payload {
         self.command.is_some()
     }
 
+    /// Whether the serialized object is encrypted (`ShouldBeEncrypted`).
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.command()
+            .is_some_and(|text| !text.starts_with("O:") && super::crypt::is_encrypted(text))
+    }
+
     /// What logs and lists show: the display name, else the class, else the handler.
     #[must_use]
     pub fn name(&self) -> &str {

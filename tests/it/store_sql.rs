@@ -6,6 +6,7 @@ mod claim;
 mod failed;
 mod leases;
 mod migrate;
+mod mysql;
 mod neighbours;
 mod postgres;
 pub(crate) mod table;

@@ -20,6 +20,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
     ("moving", &["store", "wire"]),
+    // Floor 2, and pure: what stores answered comes in as plain values.
+    ("doctor", &["config", "store::port", "wire"]),
     // Floor 3.
     ("control", &["runtime::state", "store", "config", "clock"]),
     // Floor 5: everything is put together here.
@@ -27,6 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "app",
         &[
             "control",
+            "doctor",
             "failed",
             "moving",
             "runtime",
@@ -45,6 +48,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "app",
             "control",
+            "doctor",
             "failed",
             "moving",
             "config",

@@ -222,7 +222,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
         hold: Duration,
     ) -> Result<Vec<Aside>, Error>;
 
-    /// Ends what [`Queue::set_aside`] began; one answer per receipt, in order. [`Held::Lost`]: the hold was
+    /// Ends what [`Queue::set_aside`] began; one answer per receipt, in order. A receipt outlives a hold that
+    /// begins anew. [`Held::Lost`]: the hold was
     /// over and the job was taken or changed by someone else, and nothing was touched.
     ///
     /// # Errors

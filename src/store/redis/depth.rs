@@ -98,7 +98,7 @@ fn seconds(time: &Value) -> Option<u64> {
 
 /// When a payload was made, if it says so (Laravel 12 and later), as Unix time in seconds. Laravel writes
 /// its own member after the data, so the last one is meant.
-fn created_at(payload: &[u8]) -> Option<u64> {
+pub(super) fn created_at(payload: &[u8]) -> Option<u64> {
     const MEMBER: &[u8] = b"\"createdAt\":";
     let start = memchr::memmem::rfind(payload, MEMBER)? + MEMBER.len();
     let digits: Vec<u8> = payload

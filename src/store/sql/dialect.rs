@@ -16,9 +16,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub(super) use mysql::Mysql;
-pub(super) use postgres::Postgres;
-pub(super) use sqlite::Sqlite;
+pub(super) use mysql::{Mysql, MysqlSurvey};
+pub(super) use postgres::{Postgres, PostgresSurvey};
+pub(super) use sqlite::{Sqlite, SqliteSurvey};
 
 use super::migrate::{Announce, Migration};
 use crate::store::port::{AsideEnd, Depth, FailedId, PruneBatches, QueueName, Waiting};
@@ -115,7 +115,8 @@ pub(super) struct AsideLine {
     pub(super) delay_s: i64,
 }
 
-/// How a row that is set aside is told from one that someone took since: these columns as they are.
+/// How a row that is set aside is told from one that someone took since: these columns as they are, or
+/// `reserved_at` later, when it was held anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AsideHold {
     pub(super) id: i64,
@@ -184,7 +185,7 @@ pub(super) struct Lives {
 /// One engine. All times are taken from the database's clock in whole seconds; a reservation is over when
 /// `reserved_at <= now - retry_after`.
 ///
-/// Errors carry what the caller can do about them; [`Kind::Lost`](crate::store::Kind::Lost) means that the
+/// Errors carry what the caller can do about them; [`Kind::Lost`] means that the
 /// verb may have been carried out. Dropping a returned future leaves the tables consistent.
 #[async_trait::async_trait]
 pub(super) trait Dialect: Send + Sync + fmt::Debug {
@@ -273,7 +274,7 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug {
 
     /// Adds one to the greatest number under those of `keys` that live (`i:…;`) and writes the sum under all
     /// of them, keeping its expiration; without one it writes 1, which lives for `lives`. Something else
-    /// than a number is [`Kind::Refused`](crate::store::Kind::Refused).
+    /// than a number is [`Kind::Refused`].
     async fn increment(&self, keys: &[String], lives: Lives) -> Result<i64, Error>;
 
     /// Writes what a process says of itself; it expires after `ttl_s`. Expired ones are removed.

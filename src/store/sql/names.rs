@@ -108,6 +108,22 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Each table's default name with the configured one.
+    pub(super) fn by_role(&self) -> [(&'static str, &TableName); 8] {
+        [
+            ("jobs", &self.jobs),
+            ("failed_jobs", &self.failed_jobs),
+            ("job_batches", &self.job_batches),
+            ("cache", &self.cache),
+            ("cache_locks", &self.cache_locks),
+            ("sessions", &self.sessions),
+            ("worker_markers", &self.markers),
+            ("worker_processes", &self.processes),
+        ]
+    }
+}
+
 impl Default for Tables {
     fn default() -> Self {
         Self {

@@ -7,7 +7,7 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 23] = [
+const COMMANDS: [&str; 24] = [
     "run",
     "work",
     "demo",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 23] = [
     "inspect",
     "status",
     "monitor",
+    "doctor",
     "failed",
     "retry",
     "retry-batch",

@@ -85,6 +85,18 @@ on_every_engine! {
         assert_eq!(counts(&*queue).await, (0, 0, 0));
     }
 
+    /// A receipt stays good when another process has its job held anew.
+    async fn a_receipt_outlives_a_new_hold(store: &Store) {
+        let queue = store.with("mail", &["a"]).await;
+        queue.push(&[later(&*queue, "late", 7200)]).await.expect("push");
+        let mut set = aside(&*queue, Waiting::Ready, 5, SHORT).await;
+        set.extend(aside(&*queue, Waiting::Delayed, 5, SHORT).await);
+        let left = aside(&*store.open(), Waiting::Left, 5, LONG).await;
+        assert_eq!(left.len(), 2);
+        assert_eq!(end(&*queue, &set, AsideEnd::Remove).await, [Held::Yes; 2]);
+        assert_eq!(end(&*queue, &left, AsideEnd::Remove).await, [Held::Lost; 2]);
+    }
+
     /// A job that was there before and is pushed again is another entry.
     async fn the_same_job_again_has_another_identity(store: &Store) {
         let queue = store.with("mail", &["a"]).await;

@@ -25,6 +25,7 @@ mod names;
 mod session;
 mod sessions;
 mod signals;
+mod survey;
 mod text;
 mod verb;
 mod version;
@@ -40,6 +41,7 @@ use tokio_util::task::TaskTracker;
 use self::engine::Engine;
 use self::names::Names;
 use self::sessions::Sessions;
+pub(in crate::store::sql) use self::survey::MysqlSurvey;
 use self::watch::{Waiter, Watch};
 use super::{
     AsideAsk, AsideHold, AsideLine, CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord,

@@ -18,6 +18,7 @@ mod listen;
 mod pool;
 mod signals;
 mod statements;
+mod survey;
 mod watch;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,7 @@ use self::connect::Door;
 use self::error::Failure;
 use self::pool::Pool;
 use self::statements::Statements;
+pub(in crate::store::sql) use self::survey::PostgresSurvey;
 use self::watch::{Hints, Watcher};
 use super::{
     AsideAsk, AsideHold, AsideLine, CacheLine, Claim, Claimed, Dialect, FailedLine, FailedRecord,

@@ -20,6 +20,7 @@ mod lock;
 mod open;
 mod signals;
 mod statements;
+mod survey;
 mod watch;
 mod work;
 mod writer;
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 use self::error::store_error;
 use self::lock::Lock;
 use self::statements::Statements;
+pub(in crate::store::sql) use self::survey::SqliteSurvey;
 use self::work::{Ask, Task, Waiter, Write};
 use self::writer::Writer;
 use super::{

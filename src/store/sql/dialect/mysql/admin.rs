@@ -287,6 +287,17 @@ fn made(done: Result<u64, sqlx::Error>) -> Result<bool, sqlx::Error> {
     }
 }
 
+/// The index's name, as Laravel would form it; a server takes 64 characters at most, and names of indexes
+/// belong to their table.
+fn index_name(jobs: &TableName) -> String {
+    let name = format!("{}_queue_available_at_id_index", jobs.index_prefix());
+    if name.chars().count() <= 64 {
+        name
+    } else {
+        "worker_queue_available_at_id_index".to_owned()
+    }
+}
+
 /// Makes the index by which the first rows of a queue are found without reading the others.
 pub(super) struct Index {
     pub(super) names: Arc<Names>,
@@ -306,8 +317,8 @@ impl Verb for Index {
 
     async fn run(&self, session: &mut Session) -> Result<bool, sqlx::Error> {
         let jobs = &self.names.tables.jobs;
-        let name = format!("{}_queue_available_at_id_index", jobs.index_prefix());
         let (schema, table) = schema_and_name(jobs);
+        let name = index_name(jobs);
         let there = format!(
             "select 1 from information_schema.statistics where table_schema = {schema} \
              and table_name = {table} and index_name = convert({} using utf8)",

@@ -242,7 +242,7 @@ impl Verb for EndAside {
 
     async fn run(&self, session: &mut Session) -> Result<Vec<bool>, sqlx::Error> {
         let Names { jobs, markers, .. } = &*self.names;
-        let stands = self.stands();
+        let stands = self.stands(session.most_attempts());
         let end = match self.end {
             AsideEnd::Remove => format!("delete from {jobs}"),
             AsideEnd::PutBack => format!("update {jobs} set reserved_at = null"),
@@ -265,8 +265,9 @@ impl Verb for EndAside {
 }
 
 impl EndAside {
-    /// The condition that a row stands as it was left.
-    fn stands(&self) -> String {
+    /// The condition that a row stands as it was left, or is held anew. One whose attempts can grow no more looks
+    /// the same in a worker's hands but for `reserved_at`, which then must be the very same.
+    fn stands(&self, most_attempts: i64) -> String {
         let mut alike: BTreeMap<(i64, i64, Option<i64>), Vec<i64>> = BTreeMap::new();
         for hold in &self.rows {
             let key = (hold.attempts, hold.available_at, hold.reserved_at);
@@ -275,10 +276,14 @@ impl EndAside {
         let ids = numbers(self.rows.iter().map(|hold| hold.id));
         let mut conditions = vec!["false".to_owned()];
         for ((attempts, available_at, reserved_at), ids) in alike {
-            let reserved_at = reserved_at.map_or_else(|| "null".to_owned(), |at| at.to_string());
+            let reserved_at = match reserved_at {
+                None => "reserved_at is null".to_owned(),
+                Some(at) if attempts < most_attempts => format!("reserved_at >= {at}"),
+                Some(at) => format!("reserved_at = {at}"),
+            };
             conditions.push(format!(
                 "(id in ({}) and attempts = {attempts} and available_at = {available_at} \
-                 and reserved_at <=> {reserved_at})",
+                 and {reserved_at})",
                 numbers(ids)
             ));
         }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sqlx::Row;
@@ -27,6 +28,8 @@ pub(super) struct Take {
     pub(super) max_bytes: u64,
     pub(super) alone: bool,
     pub(super) lease_s: i64,
+    /// Whether rows may have been marked: until then nothing is lost with the connection.
+    pub(super) is_marking: AtomicBool,
 }
 
 /// What became of the picks.
@@ -63,6 +66,10 @@ impl Verb for Take {
         format!("reserve from queue {:?}", names.join(","))
     }
 
+    fn is_repeatable(&self) -> bool {
+        !self.is_marking.load(Ordering::Relaxed)
+    }
+
     fn is_claim(&self) -> bool {
         true
     }
@@ -83,6 +90,7 @@ impl Verb for Take {
         let large = numbers(large.map(|(pick, _)| pick.id));
         let ids = numbers(chosen.iter().map(|(pick, _)| pick.id));
         let most = session.most_attempts();
+        self.is_marking.store(true, Ordering::Relaxed);
         let rows = session.rows(self.mark(&ids, &large, reserved_at, most)).await?;
         let mut payloads = HashMap::with_capacity(rows.len());
         for row in &rows {

@@ -44,7 +44,7 @@ impl Failure {
             Self::Slow(_) | Self::Busy(_) => Kind::Transient,
             Self::Silent(_) => Kind::Lost,
             Self::Unreached(error) => match error {
-                sqlx::Error::Io(_) => Kind::Transient,
+                sqlx::Error::Io(_) if !is_tls(error) => Kind::Transient,
                 _ => Kind::Refused,
             },
             Self::Said(error) => match error {
@@ -109,6 +109,15 @@ const NO_COLUMN: u16 = 1054;
 /// Errors after which a server closes the connection, or after which another server may be the right one:
 /// shutting down, or read only since a failover.
 const ENDS: [u16; 6] = [1053, 1153, 1290, 1792, 1836, 3100];
+
+/// Whether it is encryption that failed: a certificate that is not to be trusted, or no common version.
+pub(super) fn is_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(io) => io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
+        _ => false,
+    }
+}
 
 /// Whether the row is there already.
 pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {

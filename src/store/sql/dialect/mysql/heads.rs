@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use super::head::{Head, Look, Place};
+use super::verb::{LONG, QUICK};
 use crate::store::port::QueueName;
 
 /// How long a row that was tried is left alone: it is ours, or in the hands of others.
@@ -34,6 +35,16 @@ pub(super) struct Seen {
     pub(super) cost: Duration,
 }
 
+/// What was seen.
+#[derive(Debug)]
+pub(super) struct Sight {
+    pub(super) seen: Vec<Seen>,
+    /// The database's clock at the end, in microseconds.
+    pub(super) clock: i64,
+    /// The highest id of the table.
+    pub(super) highest: i64,
+}
+
 /// The moment from which a look saw the tables.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
@@ -52,6 +63,8 @@ pub(super) struct Heads {
     changes: u64,
     /// The highest id that was seen.
     highest: i64,
+    /// Whether the last look had no answer, or a late one.
+    is_slow: bool,
 }
 
 impl Heads {
@@ -76,14 +89,27 @@ impl Heads {
         }
     }
 
+    /// How long the next look may take. The first answer is waited for as for everything else, since a dead
+    /// connection looks no different; then it may be a table that takes long to read.
+    pub(super) fn patience(&self) -> Duration {
+        if self.is_slow { LONG } else { QUICK }
+    }
+
+    /// Takes note of a look that failed.
+    pub(super) fn saw_nothing(&mut self, moment: Moment) {
+        self.is_slow = moment.at.elapsed() >= QUICK;
+    }
+
     /// The highest id that was seen so far.
     pub(super) fn highest(&self) -> i64 {
         self.highest
     }
 
-    /// Takes note of what was seen, of the database's clock in microseconds, and of its highest id.
-    pub(super) fn saw(&mut self, seen: Vec<Seen>, clock: i64, highest: i64, moment: Moment) {
+    /// Takes note of what was seen.
+    pub(super) fn saw(&mut self, sight: Sight, moment: Moment) {
+        let Sight { seen, clock, highest } = sight;
         self.clock = Some((clock, Instant::now()));
+        self.is_slow = moment.at.elapsed() >= QUICK / 4;
         self.highest = self.highest.max(highest);
         self.hidden.retain(|_, since| since.elapsed() < HIDDEN);
         let at = (moment.at, moment.changes);

@@ -7,7 +7,7 @@ use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
 use super::head::{Look, Place};
-use super::heads::Seen;
+use super::heads::{Seen, Sight};
 use super::names::{NOW, Names};
 use super::session::Session;
 use super::text::exactly;
@@ -29,14 +29,8 @@ pub(super) struct LookAt {
     pub(super) queues: Vec<(QueueName, Look)>,
     /// The highest id that was seen before.
     pub(super) highest: i64,
-}
-
-/// What was seen.
-pub(super) struct Sight {
-    pub(super) seen: Vec<Seen>,
-    /// The database's clock at the end, in microseconds.
-    pub(super) clock: i64,
-    pub(super) highest: i64,
+    /// How long the server may take.
+    pub(super) patience: Duration,
 }
 
 #[async_trait::async_trait]
@@ -50,6 +44,10 @@ impl Verb for LookAt {
 
     fn is_repeatable(&self) -> bool {
         true
+    }
+
+    fn patience(&self) -> Duration {
+        self.patience
     }
 
     async fn run(&self, session: &mut Session) -> Result<Sight, sqlx::Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
-use super::error::Failure;
+use super::error::{Failure, is_tls};
 use super::version::skips_locked;
 use crate::config::MysqlTls;
 
@@ -33,7 +33,7 @@ impl Session {
         let connecting = async {
             let connected = match options.connect().await {
                 // What is merely preferred can be done without.
-                Err(sqlx::Error::Tls(_)) if *tls == MysqlTls::Preferred => {
+                Err(error) if *tls == MysqlTls::Preferred && is_tls(&error) => {
                     options.clone().ssl_mode(MySqlSslMode::Disabled).connect().await
                 }
                 connected => connected,
@@ -96,6 +96,11 @@ impl Session {
     pub(super) async fn undo(&mut self) -> bool {
         let undone = self.execute("rollback".to_owned());
         matches!(tokio::time::timeout(PING, undone).await, Ok(Ok(_)))
+    }
+
+    /// Takes leave of the server, which otherwise notes a connection that broke.
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        self.connection.close().await
     }
 
     /// Whether the connection is still good.

@@ -86,7 +86,7 @@ impl Sessions {
     pub(super) async fn run<V: Verb>(&self, verb: &V) -> Result<V::Out, Error> {
         let mut conflicts = 0;
         let mut lock_waits = 0;
-        let mut may_repeat = verb.is_repeatable();
+        let mut repeated = false;
         let mut pause = Duration::from_millis(2);
         loop {
             let failure = match self.try_run(verb).await {
@@ -98,8 +98,8 @@ impl Sessions {
                 conflicts += 1;
                 tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
                 pause = (pause * 2).min(Duration::from_millis(200));
-            } else if may_repeat && failure.is_broken() {
-                may_repeat = false;
+            } else if !repeated && failure.is_broken() && verb.is_repeatable() {
+                repeated = true;
             } else {
                 return Err(failure.into_error(verb.action()));
             }

@@ -20,7 +20,7 @@ pub(super) trait Verb: Send + Sync {
     /// What is being done, for errors.
     fn action(&self) -> String;
 
-    /// Whether it may be carried out twice without harm.
+    /// Whether it may be carried out again without harm, also after it failed half-way.
     fn is_repeatable(&self) -> bool {
         false
     }

@@ -251,7 +251,7 @@ const END_ASIDE: &str = "with h as materialized (\
     unmarked as (delete from {markers} as d using h where d.marker = h.marker), \
     ended as (\
         {end} where j.id = h.id and j.attempts = h.attempts and j.available_at = h.available_at \
-        and j.reserved_at is not distinct from h.reserved_at returning j.id) \
+        and (j.reserved_at is not distinct from h.reserved_at or j.reserved_at >= h.reserved_at) returning j.id) \
     select id::bigint from ended";
 
 /// $1 queues, $2 `retry_after`. Per queue the second in which a row is to be had: the present one, or that

@@ -191,9 +191,11 @@ const ASIDE_MARKED: &str = "select j.id, cast(j.attempts as integer), j.availabl
 const ASIDE_READ: &str =
     "select j.id, j.payload from json_each(?1) as h cross join {jobs} as j where j.id = h.value";
 
-/// Rows that stand as they were set aside: ?1 list of [id, attempts, `available_at`, `reserved_at`].
+/// Rows that stand as they were set aside, or are held anew: ?1 list of [id, attempts, `available_at`,
+/// `reserved_at`].
 const ASIDE_STANDS: &str = "from json_each(?1) as h cross join {jobs} as j where j.id = h.value ->> 0 \
-    and j.attempts = h.value ->> 1 and j.available_at = h.value ->> 2 and j.reserved_at is (h.value ->> 3)";
+    and j.attempts = h.value ->> 1 and j.available_at = h.value ->> 2 \
+    and (j.reserved_at is (h.value ->> 3) or j.reserved_at >= h.value ->> 3)";
 
 const ASIDE_ENDED: &str = "select json_group_array(json_array(j.id, 0)) {held}";
 

@@ -1,0 +1,326 @@
+//! Asks everything that `worker doctor` judges: each question with a deadline of its own, all stores at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+
+use super::lanes::LaneFlags;
+use super::words;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{
+    CacheStore, Clues, Database, FailedStore, Loaded, Origin, Problem, QueueConnection, QueueKind,
+};
+use crate::doctor::{Facts, Finding, Redis, Seen, Severity, Sql, Store, Uses, judge};
+use crate::store::Error;
+use crate::store::connect::{survey_redis, survey_sql};
+use crate::store::port::QueueName;
+use crate::store::port::survey::{Ask, SqlSurvey, Survey};
+use crate::store::redis::RedisSurvey;
+
+/// How long one question may take: less than a connection of any driver takes to give up, so that it is this that is
+/// said.
+const LIMIT: Duration = Duration::from_secs(4);
+
+/// What is to be examined.
+#[derive(Debug)]
+pub struct Examination<'a> {
+    /// The settings, with defaults in the place of those that are wrong.
+    pub loaded: &'a Loaded,
+    /// What is wrong with them.
+    pub problems: &'a [Problem],
+    /// What they look like.
+    pub clues: &'a Clues,
+    /// The connection to take for the served one.
+    pub connection: &'a QueueConnection,
+    /// What the flags say of lanes.
+    pub lanes: &'a LaneFlags,
+    /// Jobs that have waited for longer than this count as old.
+    pub old: Duration,
+}
+
+/// What was examined, and what was found.
+#[derive(Debug)]
+pub struct Report {
+    /// The stores, with what they answered.
+    pub stores: Vec<Store>,
+    /// What is wrong, the worst first.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// Whether anything is wrong enough for the exit code 1.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        let worst = self.findings.first();
+        worst.is_some_and(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// Asks and judges. Nothing in any store is changed, and no trouble with one keeps the others from being examined.
+pub async fn examine(of: &Examination<'_>) -> Report {
+    let config = &of.loaded.config;
+    let lanes = of.lanes.lanes(config, of.connection.queue());
+    let lanes: Vec<Vec<QueueName>> = lanes.iter().map(|lane| lane.queues.clone()).collect();
+    let ask = Ask {
+        queues: lanes.iter().flatten().cloned().collect(),
+        old: of.old,
+        retry_after: retry_after(of.connection),
+    };
+    let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask))).await;
+    let facts = Facts {
+        loaded: of.loaded,
+        problems: of.problems,
+        clues: of.clues,
+        connection: of.connection,
+        lanes,
+        all_queues: of.lanes.wants_all(),
+        now_s: SystemClock.unix_s(),
+        old: of.old,
+        // A key that fits no cipher is among the problems.
+        keys: super::keys(config).ok().flatten(),
+        stores,
+    };
+    let findings = judge(&facts);
+    Report {
+        stores: facts.stores,
+        findings,
+    }
+}
+
+fn retry_after(connection: &QueueConnection) -> Duration {
+    match &connection.kind {
+        QueueKind::Redis { retry_after, .. }
+        | QueueKind::Database { retry_after, .. }
+        | QueueKind::Embedded { retry_after, .. } => *retry_after,
+        QueueKind::Sync => Duration::ZERO,
+    }
+}
+
+/// A store to be visited.
+struct Target {
+    place: Place,
+    uses: Uses,
+}
+
+enum Place {
+    /// The Redis server, and the database to look into first.
+    Redis(u32),
+    Sql(Database),
+}
+
+/// Every store that the settings name and that can be reached with them: a wrong `REDIS_URL` would lead to some other
+/// server.
+fn targets(of: &Examination<'_>) -> Vec<Target> {
+    let wrong = |starts: &[&str]| {
+        let begins = |problem: &Problem| starts.iter().any(|start| problem.name.starts_with(start));
+        of.problems.iter().any(begins)
+    };
+    let mut targets = Vec::new();
+    if !wrong(&["REDIS_"]) {
+        targets.extend(redis_target(of));
+    }
+    if !wrong(&["DB_", "DATABASE_URL", "MYSQL"]) {
+        targets.extend(sql_targets(of));
+    }
+    targets
+}
+
+fn redis_target(of: &Examination<'_>) -> Option<Target> {
+    let config = &of.loaded.config;
+    let jobs = match of.connection.kind {
+        QueueKind::Redis { db, .. } => Some(db),
+        QueueKind::Database { .. } | QueueKind::Embedded { .. } | QueueKind::Sync => None,
+    };
+    let signals = match config.cache {
+        CacheStore::Redis { db, .. } => Some(db),
+        CacheStore::Database { .. } | CacheStore::Unreadable { .. } => None,
+    };
+    let is_set = |name: &str| {
+        let setting = of.loaded.sources.get(name);
+        setting.is_some_and(|setting| setting.origin != Origin::Default && !setting.value.is_empty())
+    };
+    let configured = is_set("REDIS_URL") || is_set("REDIS_HOST");
+    let db = jobs
+        .or(signals)
+        .or_else(|| configured.then_some(config.redis.queue_db))?;
+    Some(Target {
+        place: Place::Redis(db),
+        uses: Uses {
+            jobs: jobs.is_some(),
+            failures: false,
+            signals: signals.is_some(),
+        },
+    })
+}
+
+fn sql_targets(of: &Examination<'_>) -> Vec<Target> {
+    let config = &of.loaded.config;
+    let mut targets: Vec<(Database, Uses)> = Vec::new();
+    let mut add =
+        |database: &Database, uses: Uses| match targets.iter_mut().find(|(known, _)| known == database) {
+            Some((_, known)) => {
+                known.jobs |= uses.jobs;
+                known.failures |= uses.failures;
+                known.signals |= uses.signals;
+            }
+            None => targets.push((database.clone(), uses)),
+        };
+    let none = Uses::default();
+    match &of.connection.kind {
+        QueueKind::Database { database, .. } => add(database, Uses { jobs: true, ..none }),
+        // The worker makes its own file when it first runs.
+        QueueKind::Embedded { path, .. } if !path.exists() => return Vec::new(),
+        QueueKind::Embedded { path, .. } => {
+            let own = Database::Sqlite {
+                path: Some(path.clone()),
+            };
+            add(&own, Uses { jobs: true, ..none });
+        }
+        QueueKind::Redis { .. } | QueueKind::Sync => {}
+    }
+    if let FailedStore::Database { database, .. } = &config.failed {
+        add(
+            database,
+            Uses {
+                failures: true,
+                ..none
+            },
+        );
+    }
+    if let CacheStore::Database { database, .. } = &config.cache {
+        add(
+            database,
+            Uses {
+                signals: true,
+                ..none
+            },
+        );
+    }
+    let named = of.loaded.sources.get("DB_CONNECTION");
+    if named.is_some_and(|setting| setting.origin != Origin::Default)
+        && let Ok(database) = config.databases.default()
+    {
+        add(database, none);
+    }
+    targets
+        .into_iter()
+        .map(|(database, uses)| Target {
+            place: Place::Sql(database),
+            uses,
+        })
+        .collect()
+}
+
+async fn visit(target: Target, of: &Examination<'_>, ask: &Ask) -> Store {
+    let config = &of.loaded.config;
+    match target.place {
+        Place::Redis(db) => {
+            let name = words::redis_server(config);
+            match survey_redis(config, db) {
+                Ok(survey) => redis(Visit::new(name, target.uses), &survey, db, ask).await,
+                Err(error) => unvisited(name, target.uses, &error.to_string()),
+            }
+        }
+        Place::Sql(database) => {
+            let name = words::database(&database);
+            let blank = Sql {
+                is_file: matches!(database, Database::Sqlite { .. }),
+                tables: Seen::NotAsked,
+                failures: Seen::NotAsked,
+            };
+            match survey_sql(config, of.connection, &database) {
+                Ok(survey) => sql(Visit::new(name, target.uses), &survey, (blank, ask)).await,
+                Err(error) => unvisited(name, target.uses, &error.to_string()),
+            }
+        }
+    }
+}
+
+fn unvisited(name: String, uses: Uses, why: &str) -> Store {
+    let mut store = Visit::new(name, uses).0;
+    store.server = Seen::Failed(why.to_owned());
+    store
+}
+
+/// A store about which nothing is known yet.
+struct Visit(Store);
+
+impl Visit {
+    fn new(name: String, uses: Uses) -> Self {
+        Self(Store {
+            name,
+            uses,
+            server: Seen::NotAsked,
+            queues: Seen::NotAsked,
+            processes: Seen::NotAsked,
+            redis: None,
+            sql: None,
+        })
+    }
+
+    /// Asks what the server is; without an answer nothing else is asked.
+    async fn knock(&mut self, survey: &dyn Survey) -> bool {
+        self.0.server = within(survey.server()).await;
+        self.0.server.get().is_some()
+    }
+
+    /// Asks for queues and their consumers.
+    async fn jobs(&mut self, survey: &dyn Survey, ask: &Ask) {
+        (self.0.queues, self.0.processes) =
+            futures_util::join!(within(survey.queues(ask)), within(survey.processes()));
+    }
+}
+
+async fn redis(mut visit: Visit, survey: &RedisSurvey, db: u32, ask: &Ask) -> Store {
+    let mut redis = Redis {
+        db,
+        missing_rights: Seen::NotAsked,
+        elsewhere: Seen::NotAsked,
+    };
+    if visit.knock(survey).await && visit.0.uses.jobs {
+        let any = QueueName::new("default");
+        let queue = ask.queues.first().unwrap_or(&any);
+        (redis.missing_rights, redis.elsewhere, ()) = futures_util::join!(
+            within(survey.missing_rights(queue)),
+            within(survey.elsewhere()),
+            visit.jobs(survey, ask),
+        );
+    }
+    visit.0.redis = Some(redis);
+    visit.0
+}
+
+async fn sql(mut visit: Visit, survey: &Arc<dyn SqlSurvey>, (mut sql, ask): (Sql, &Ask)) -> Store {
+    if visit.knock(survey.as_ref()).await {
+        sql.tables = within(survey.tables()).await;
+        let tables = sql.tables.get().map_or(&[][..], Vec::as_slice);
+        let has = |role: &str, column: &str| {
+            let table = tables.iter().find(|table| table.role == role);
+            table.is_some_and(|table| table.column(column).is_some())
+        };
+        // A table that is not there is a finding of its own.
+        let (with_jobs, with_failures) = (has("jobs", "queue"), has("failed_jobs", "uuid"));
+        let jobs = async {
+            if visit.0.uses.jobs && with_jobs {
+                visit.jobs(survey.as_ref(), ask).await;
+            }
+        };
+        let failures: BoxFuture<'_, _> = match with_failures {
+            true => Box::pin(within(survey.failures())),
+            false => Box::pin(async { Seen::NotAsked }),
+        };
+        (sql.failures, ()) = futures_util::join!(failures, jobs);
+    }
+    visit.0.sql = Some(sql);
+    visit.0
+}
+
+/// The answer, if it comes in time.
+async fn within<T>(question: impl Future<Output = Result<T, Error>>) -> Seen<T> {
+    match tokio::time::timeout(LIMIT, question).await {
+        Ok(Ok(answer)) => Seen::Here(answer),
+        Ok(Err(error)) => Seen::Failed(error.to_string()),
+        Err(_) => Seen::Late(LIMIT),
+    }
+}
