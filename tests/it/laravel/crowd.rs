@@ -10,6 +10,7 @@ const JOBS: usize = 1500;
 /// PHP's `retry_after` is 90 s, so whatever came back within the test would have been taken from its holder.
 fn eight_workers_share_a_table(site: Site) {
     let site = site.retry_after(90);
+    site.run(&["migrate"]);
     let sample = json!({"workMs": 1, "journal": site.lines_file()});
     let count = format!("--count={JOBS}");
     site.laravel
