@@ -214,7 +214,9 @@ fn advice(number: u16) -> &'static str {
         1264 => "a number does not fit its column",
         1290 | 1792 | 1836 => "the server is read only, perhaps a replica since a failover",
         1665 => "set binlog_format to ROW or MIXED, since the worker uses READ COMMITTED",
-        1300 | 1366 => "the table does not hold such characters, make its character set utf8mb4",
+        1300 | 1366 | 3854 | 3988 => {
+            "the table does not hold such characters, make its character set utf8mb4"
+        }
         1406 => "make the column longer, as Laravel's migrations have it",
         _ => "",
     }
