@@ -16,11 +16,11 @@ use crate::store::engine::{postgres_options, until};
 /// longer.
 const AT_ONCE: Duration = Duration::from_secs(3);
 
-/// Connections that listen, as the server sees them. `LISTEN` is the last but one thing they said.
+/// Connections that listen, as the server sees them by the last thing they said.
 fn listeners(database: &PostgresDatabase) -> i64 {
     database.number(&format!(
         "select count(*) from pg_stat_activity where datname = '{}' and application_name = 'worker' \
-         and (query ilike 'listen%' or query = 'select 1')",
+         and query ilike '%listen%'",
         database.name()
     ))
 }
