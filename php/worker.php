@@ -355,6 +355,19 @@ final class Loop
         };
         $this->resetScope = $scope->call($this->worker);
         require_job();
+        $this->events->listen(\Illuminate\Queue\Events\JobFailed::class, function ($event): void {
+            $this->record($event);
+        });
+    }
+
+    /** A job that another one runs in line, on the connection `sync`, is none of the daemon's when it fails. */
+    private function record(object $event): void
+    {
+        if ($event->job instanceof ReservedJob) {
+            return;
+        }
+        $job = $event->job;
+        $this->app['queue.failer']->log($event->connectionName, $job->getQueue(), $job->getRawBody(), $event->exception);
     }
 
     /** Runs what one frame asks for, and answers. */

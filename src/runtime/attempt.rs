@@ -342,10 +342,7 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         Verdict::Fail { exception } => Some(exception),
         _ => error.as_ref(),
     };
-    if let (Verdict::Release { .. }, Some(exception)) = (&verdict, error) {
-        let text = exception.to_string();
-        engine.history.keep(&run.uuid, run.attempt, &text).await;
-    }
+    remember(engine, run, &verdict, error).await;
     let error = error.map(|exception| (exception.class().to_owned(), exception.message().to_owned()));
     let end = End {
         told: run.told(engine),
@@ -361,6 +358,20 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
             end: Some(Box::new(end)),
         })
         .await;
+}
+
+/// Keeps what went wrong for the record of a job that may fail later; one that is done needs it no more.
+async fn remember(engine: &Engine, run: &Run, verdict: &Verdict, error: Option<&Exception>) {
+    match (verdict, error) {
+        (Verdict::Release { .. }, Some(exception)) => {
+            let text = exception.to_string();
+            engine.history.keep(&run.uuid, run.attempt, &text).await;
+        }
+        (Verdict::Delete, _) if run.attempt > 1 => {
+            engine.history.forget(&run.uuid).await;
+        }
+        _ => {}
+    }
 }
 
 impl Run {

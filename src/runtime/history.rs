@@ -54,15 +54,23 @@ impl History {
     /// The errors of earlier attempts, as they follow a record's text; empty when there were none. Forgets
     /// them.
     pub async fn take(&self, uuid: &str) -> String {
-        let text = self.read(uuid).await;
+        let text = self.forget(uuid).await;
         if text.is_empty() {
             return text;
         }
-        self.here().remove(uuid);
-        if let Some(cache) = &self.cache {
-            within(cache.forget(&key(uuid))).await;
-        }
         format!("\n\nEarlier attempts:{text}")
+    }
+
+    /// Forgets the errors of a job that is done, and returns them.
+    pub async fn forget(&self, uuid: &str) -> String {
+        let text = self.read(uuid).await;
+        if !text.is_empty() {
+            self.here().remove(uuid);
+            if let Some(cache) = &self.cache {
+                within(cache.forget(&key(uuid))).await;
+            }
+        }
+        text
     }
 
     async fn read(&self, uuid: &str) -> String {
@@ -133,6 +141,9 @@ mod tests {
             "{told}"
         );
         assert!(told.len() < 5000);
+        assert_eq!(now(history.take("a")), "");
+        now(history.keep("a", 1, "again"));
+        assert!(now(history.forget("a")).ends_with("again"));
         assert_eq!(now(history.take("a")), "");
         for attempt in 0..100 {
             now(history.keep("b", attempt, &"y".repeat(4096)));

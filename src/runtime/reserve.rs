@@ -107,12 +107,12 @@ impl Reserver {
     #[must_use]
     pub fn new(engine: Arc<Engine>, lane: Arc<Lane>, share: Arc<Share>, dry: Arc<Dry>) -> Self {
         let slots = Arc::new(Semaphore::new(lane.slots));
-        let seats = engine.runner.seats().filter(|_| lane.php > 0);
-        let place = seats.map(|seats| seats.place(lane.php, lane.longest()));
         let witness = |what: &str| {
             let doing = format!("{what} on lane {}", lane.name);
             Witness::new(&engine.troubles, Subject::Store, doing)
         };
+        let seats = engine.runner.seats().filter(|_| lane.php > 0);
+        let place = seats.map(|seats| seats.place(lane.php, lane.longest()));
         Self {
             store: witness("take jobs"),
             waiting: witness("wait for jobs"),
@@ -141,8 +141,7 @@ impl Reserver {
             let Some((most, seats)) = beat.during(taking).await else {
                 return;
             };
-            let asking = self.engine.budget.take(most);
-            let asking = stopping.run_until_cancelled(asking);
+            let asking = stopping.run_until_cancelled(self.engine.budget.take(most));
             let Some(asked) = beat.during(asking).await else {
                 return;
             };

@@ -8,6 +8,7 @@
 mod commands;
 mod demo;
 mod deployment;
+mod differential;
 mod doctor;
 mod floods;
 mod harness;

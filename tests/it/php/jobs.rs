@@ -145,7 +145,7 @@ fn state_does_not_leak_from_job_to_job() {
     let failures = shop.failures();
     let seen = &failures["inspects"].exception;
     assert!(
-        seen.starts_with(r#"RuntimeException: ["en",null,"UTC",false,0,0] in"#),
+        seen.starts_with(r#"RuntimeException: ["en","local","UTC",false,0,0] in"#),
         "{seen}"
     );
     let started = shop.records("started");

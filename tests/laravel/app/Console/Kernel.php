@@ -13,5 +13,6 @@ class Kernel extends ConsoleKernel
         Commands\PushRawCommand::class,
         Commands\PushStringCommand::class,
         Commands\PushTimedCommand::class,
+        Commands\ScenarioPushCommand::class,
     ];
 }
