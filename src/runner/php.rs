@@ -33,7 +33,7 @@ use self::process::{Answer, Death};
 /// How long a job that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_millis(300);
 /// How long a reserved job waits for a process: it was reserved because one is free, or about to be.
-const TURN: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_millis(100);
 /// How long a job that has failed waits for a process that tells it so.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a job's `failed` may take once it has a process.
@@ -317,6 +317,10 @@ impl Work for PhpWork {
     fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
         async {
             let Some(taken) = self.check_out(TURN).await else {
+                debug!(
+                    job.uuid = self.call.uuid,
+                    "No PHP process came free in time for {}; it goes back uncounted", self.call.name
+                );
                 self.runner.pool.was_too_late();
                 return Err(Refusal::Busy);
             };

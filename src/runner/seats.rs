@@ -6,9 +6,9 @@
 //! among equals; lanes with a longer time limit than the shortest together leave one process to the others;
 //! and a lane may have a cap of its own.
 //!
-//! While jobs are so short that asking the store for the next one takes longer than running it, a few more
-//! seats than processes are there, ahead of those that are about to be free; they are then taken several at
-//! a time.
+//! While jobs are so short that asking the store for the next one takes longer than running it, there are a
+//! few more seats than processes: those are about to be free. They are taken several at a time, and never by
+//! a lane with a longer limit than others.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -177,8 +177,9 @@ impl Table {
     fn room(&self, lane: usize) -> usize {
         let Some(row) = self.lanes.get(lane) else { return 0 };
         let taken: usize = self.lanes.iter().map(|row| row.taken).sum();
-        let free = (self.processes + self.ahead).saturating_sub(taken);
-        if free < self.ahead.div_ceil(2) {
+        let ahead = if self.is_long(row) { 0 } else { self.ahead };
+        let free = (self.processes + ahead).saturating_sub(taken);
+        if free < ahead.div_ceil(2) {
             // All processes have work, and some more waits for them.
             return 0;
         }
@@ -284,12 +285,11 @@ mod tests {
         assert_eq!(seats(now(&mut more).unwrap()).len(), 2);
         let long = table.place(9, Some(Duration::from_secs(600)));
         drop(taken);
-        table.set(2, 4, false);
-        assert_eq!(
-            seats(now(long.take(9)).unwrap()).len(),
-            1,
-            "long jobs are not taken ahead"
-        );
+        for processes in [1, 2] {
+            table.set(processes, 4, false);
+            let one = seats(now(long.take(9)).unwrap());
+            assert_eq!(one.len(), 1, "long jobs are not taken ahead");
+        }
     }
 
     #[test]

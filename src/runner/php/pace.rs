@@ -5,7 +5,7 @@ use std::time::Duration;
 /// How much work may wait for each process while jobs are short.
 const AHEAD: Duration = Duration::from_millis(10);
 /// The most jobs that wait for one process.
-const MOST_AHEAD: f64 = 8.0;
+const MOST_AHEAD: f64 = 4.0;
 /// How many jobs must have run before their length is known.
 const SAMPLE: u32 = 20;
 /// How much the last job counts in the length of jobs.
@@ -35,7 +35,7 @@ impl Pace {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "a number from 0 to 8"
+        reason = "a number from 0 to 4"
     )]
     pub(super) fn ahead(&self) -> usize {
         if self.runs < SAMPLE {
@@ -57,9 +57,9 @@ mod tests {
             pace.ahead()
         };
         assert_eq!(run(19, 1), 0, "too few to know");
-        assert_eq!(run(1, 1), 8);
+        assert_eq!(run(1, 1), 4);
         assert_eq!(run(1, 60_000), 0, "a long one may be followed by another");
-        assert_eq!(run(100, 1), 8);
+        assert_eq!(run(100, 1), 4);
         assert_eq!(run(100, 6), 1);
         assert_eq!(run(100, 20), 0);
     }

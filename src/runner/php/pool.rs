@@ -406,6 +406,10 @@ impl Pool {
         }
         let (due, last, took) = (known.due, known.last, known.begun.elapsed());
         state.pace.count(took);
+        if last {
+            // Its replacement boots for much longer than a job takes.
+            state.pace = Pace::default();
+        }
         if last || (due && state.known.len() > wanted) {
             debug!(pid, jobs = process.jobs, "A PHP process has been replaced");
             state.known.remove(&pid);
