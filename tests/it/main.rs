@@ -8,6 +8,7 @@
 mod commands;
 mod demo;
 mod deployment;
+mod differential;
 mod doctor;
 mod floods;
 mod harness;
@@ -15,6 +16,7 @@ mod http;
 mod laravel;
 mod limits;
 mod moving;
+mod php;
 mod poison;
 mod shutdown;
 mod site;

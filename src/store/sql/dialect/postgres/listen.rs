@@ -108,7 +108,8 @@ impl Ears {
         else {
             return true;
         };
-        let ask = sqlx::raw_sql("select 1").execute(&mut **listener);
+        // What an operator sees in pg_stat_activity as the last thing it said.
+        let ask = sqlx::raw_sql("select 'listening'").execute(&mut **listener);
         let is_good = matches!(tokio::time::timeout(ANSWER, ask).await, Ok(Ok(_)));
         *check_at = Instant::now() + CHECK;
         if !is_good {
