@@ -14,6 +14,7 @@ use super::hold::{Hold, Holds};
 use super::pulse::{Beat, Pulse};
 use super::report::{End, Reporter};
 use super::troubles::{Subject, Troubles, Witness};
+use crate::failpoint;
 use crate::store::port::{FailedJob, FailedJobs, Held, Queue, Settle, Settlement};
 use crate::store::{Error, Kind};
 
@@ -170,8 +171,10 @@ impl Writer {
         let mut wait = FIRST_WAIT;
         while !batch.is_empty() {
             let settlements: Vec<_> = batch.iter().map(settlement).collect();
+            failpoint::pass(failpoint::SETTLING);
             match way.beat.asking(self.queue.settle(&settlements)).await {
                 Ok(answers) => {
+                    failpoint::pass(failpoint::SETTLED);
                     way.works();
                     for (order, held) in batch.iter().zip(answers) {
                         self.tell(order, held, resent);
@@ -259,8 +262,10 @@ impl Writer {
         if failures.is_empty() {
             return true;
         }
+        failpoint::pass(failpoint::RECORDING);
         match way.beat.asking(self.failed.record(&failures)).await {
             Ok(()) => {
+                failpoint::pass(failpoint::RECORDED);
                 way.failed.works();
                 true
             }
