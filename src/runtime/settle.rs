@@ -280,6 +280,7 @@ impl Writer {
         match held {
             Held::Lost if resent => debug!("A verdict was sent twice; the first had arrived"),
             Held::Lost => {
+                self.holds.count_lost(1);
                 let name = order.end.as_ref().map_or("a job", |end| end.told.name.as_str());
                 warn!(queue = %order.hold.queue, "The result of {name} on {} is void: its lease was lost", order.hold.queue);
                 return;

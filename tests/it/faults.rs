@@ -16,6 +16,7 @@ mod oracle;
 mod points;
 mod report;
 mod stage;
+mod stuck;
 
 pub(crate) use oracle::Expect;
 pub(crate) use report::{Deed, how_many};
