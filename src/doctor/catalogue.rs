@@ -35,7 +35,7 @@ checks! {
         "While bootstrap/cache/config.php is there, Laravel reads neither .env nor the environment: the application \
          pushes to one place and the worker looks in another.";
     CONFIG_CACHE_STALE "config.cache-stale" Warning,
-        "a cached configuration that is older than .env",
+        "a cached configuration that is older than .env or config/*.php",
         "Laravel goes on with the old values, and env() answers null outside of config/*.php.";
     CONFIG_CACHE_UNREAD "config.cache-unread" Note,
         "a cached configuration that cannot be compared",
