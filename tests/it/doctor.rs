@@ -4,6 +4,7 @@ mod databases;
 mod documents;
 mod output;
 mod payloads;
+mod php;
 mod proxy;
 mod queues;
 mod redis;
