@@ -5,6 +5,7 @@ mod distort;
 mod documents;
 mod output;
 mod payloads;
+mod php;
 mod queues;
 mod redis;
 mod servers;
