@@ -15,6 +15,7 @@ mod kills;
 mod oracle;
 mod points;
 mod report;
+mod soak;
 mod stage;
 mod stuck;
 
