@@ -73,6 +73,8 @@ pub enum Refusal {
         /// The class.
         class: String,
     },
+    /// The job is for PHP, and no process has come free for it.
+    Busy,
     /// The command cannot be read, or does not fit the job.
     Unreadable {
         /// What is wrong with it.

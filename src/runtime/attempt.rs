@@ -82,7 +82,8 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: L
         return conclude(engine, &run, Verdict::Fail { exception }, None).await;
     };
     let (mut run, ready) = begin(&mut leased, run, ready).await;
-    share.count(!matches!(ready, Ready::NotHere(_)));
+    let known = !matches!(&ready, Ready::NotHere(refusal) if *refusal != Refusal::Busy);
+    share.count(known);
     run.started = Instant::now();
     let run = Arc::new(run);
     match ready {

@@ -16,6 +16,10 @@ pub(super) async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: 
     let (class, why) = match refusal {
         Refusal::Unknown { class } => (class, "no runner knows it"),
         Refusal::NeedsFramework { class, what } => (class, what),
+        Refusal::Busy => {
+            let verdict = Verdict::Refund { delay: None };
+            return conclude(engine, run, verdict, None).await;
+        }
         Refusal::NoPhp { class } => return wait_for_php(engine, share, run, &class).await,
         Refusal::Unreadable { reason } => (reason, "it cannot be read"),
     };

@@ -173,7 +173,7 @@ impl Site {
     /// Waits until no job is left on the queue `default`.
     #[track_caller]
     pub(crate) fn wait_until_empty(&self) {
-        let empty = poll(DEADLINE, || self.jobs("default").is_empty().then_some(()));
+        let empty = poll(DEADLINE * 3, || self.jobs("default").is_empty().then_some(()));
         assert!(empty.is_some(), "left on the queue: {:#?}", self.jobs("default"));
     }
 
