@@ -8,6 +8,7 @@
 
 pub mod cache;
 pub mod compose;
+pub mod data;
 pub mod edit;
 pub mod json;
 pub mod php;
