@@ -13,6 +13,7 @@ pub mod edit;
 pub mod json;
 pub mod php;
 pub mod raw;
+pub mod task;
 
 mod command;
 mod crypt;
