@@ -4,6 +4,7 @@
 //! suite (`tests/it/store/`, one file per verb). This room knows nothing of running jobs: it moves
 //! payloads and never looks into a command.
 
+pub mod apalis;
 pub mod backend;
 pub mod connect;
 pub mod error;

@@ -6,7 +6,7 @@
 
 mod bell;
 mod look;
-mod waiters;
+pub(in crate::store) mod waiters;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -9,12 +9,12 @@ use crate::store::port::QueueName;
 
 /// All waits of the process.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(in crate::store) struct Waiters {
     list: Mutex<List>,
     /// Tells the bell that someone new waits.
-    pub(super) bell: Notify,
+    pub(in crate::store) bell: Notify,
     /// Tells the look that someone new waits.
-    pub(super) look: Notify,
+    pub(in crate::store) look: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ struct Waiter {
 
 /// One wait. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Ticket<'a> {
+pub(in crate::store) struct Ticket<'a> {
     waiters: &'a Waiters,
     id: u64,
     woken: oneshot::Receiver<()>,
@@ -39,7 +39,7 @@ pub(super) struct Ticket<'a> {
 
 impl Waiters {
     /// Adds a wait for any of `queues`.
-    pub(super) fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
+    pub(in crate::store) fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
         let (wake, woken) = oneshot::channel();
         let mut list = self.lock();
         let id = list.next;
@@ -62,7 +62,7 @@ impl Waiters {
     }
 
     /// The queues that are waited for, each once: those of the longest wait first, in its order.
-    pub(super) fn wanted(&self) -> Vec<QueueName> {
+    pub(in crate::store) fn wanted(&self) -> Vec<QueueName> {
         let mut wanted: Vec<QueueName> = Vec::new();
         for waiter in self.lock().waiting.values() {
             for queue in &waiter.queues {
@@ -75,12 +75,12 @@ impl Waiters {
     }
 
     /// Ends the waits for `queue`. Returns whether there were any.
-    pub(super) fn wake(&self, queue: &QueueName) -> bool {
+    pub(in crate::store) fn wake(&self, queue: &QueueName) -> bool {
         self.wake_if(|waiter| waiter.queues.contains(queue))
     }
 
     /// Ends all waits.
-    pub(super) fn wake_all(&self) {
+    pub(in crate::store) fn wake_all(&self) {
         self.wake_if(|_| true);
     }
 
@@ -98,7 +98,7 @@ impl Waiters {
 
 impl Ticket<'_> {
     /// Returns when the wait is ended from the other side.
-    pub(super) async fn woken(mut self) {
+    pub(in crate::store) async fn woken(mut self) {
         // The other end is only dropped together with this one.
         drop((&mut self.woken).await);
     }
