@@ -93,7 +93,7 @@ fn retry_after(connection: &QueueConnection) -> Duration {
         QueueKind::Redis { retry_after, .. }
         | QueueKind::Database { retry_after, .. }
         | QueueKind::Embedded { retry_after, .. } => *retry_after,
-        QueueKind::Sync => Duration::ZERO,
+        QueueKind::ApalisRedis { .. } | QueueKind::ApalisDatabase { .. } | QueueKind::Sync => Duration::ZERO,
     }
 }
 
@@ -130,7 +130,12 @@ fn redis_target(of: &Examination<'_>) -> Option<Target> {
     let config = &of.loaded.config;
     let jobs = match of.connection.kind {
         QueueKind::Redis { db, .. } => Some(db),
-        QueueKind::Database { .. } | QueueKind::Embedded { .. } | QueueKind::Sync => None,
+        // What a survey looks for is Laravel's.
+        QueueKind::ApalisRedis { .. }
+        | QueueKind::ApalisDatabase { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::Embedded { .. }
+        | QueueKind::Sync => None,
     };
     let signals = match config.cache {
         CacheStore::Redis { db, .. } => Some(db),
@@ -177,7 +182,8 @@ fn sql_targets(of: &Examination<'_>) -> Vec<Target> {
             };
             add(&own, Uses { jobs: true, ..none });
         }
-        QueueKind::Redis { .. } | QueueKind::Sync => {}
+        QueueKind::ApalisDatabase { database, .. } => add(database, none),
+        QueueKind::Redis { .. } | QueueKind::ApalisRedis { .. } | QueueKind::Sync => {}
     }
     if let FailedStore::Database { database, .. } = &config.failed {
         add(

@@ -51,6 +51,21 @@ pub enum QueueKind {
         /// As for the SQL queue: 90 s.
         retry_after: Duration,
     },
+    /// Tasks that Rust producers write with apalis-redis to the Redis server in [`Config::redis`]. Its keys have no
+    /// prefix.
+    ApalisRedis {
+        /// Number of the database.
+        db: u32,
+        /// Queue of a job that names none.
+        queue: String,
+    },
+    /// Tasks that Rust producers write with apalis-postgres or apalis-sqlite.
+    ApalisDatabase {
+        /// The database, never MySQL.
+        database: Database,
+        /// Queue of a job that names none.
+        queue: String,
+    },
     /// Jobs run where they are dispatched (`sync`, `deferred`, `null`): there is nothing to consume.
     Sync,
 }
@@ -62,6 +77,8 @@ impl QueueConnection {
         match &self.kind {
             QueueKind::Redis { queue, .. }
             | QueueKind::Database { queue, .. }
+            | QueueKind::ApalisRedis { queue, .. }
+            | QueueKind::ApalisDatabase { queue, .. }
             | QueueKind::Embedded { queue, .. } => queue,
             QueueKind::Sync => "default",
         }
@@ -109,7 +126,8 @@ impl Config {
     }
 }
 
-const KNOWN: &str = "redis, database, sync, high, migration, background, einvoice, banking";
+const KNOWN: &str =
+    "redis, database, sync, apalis-redis, apalis-database, high, migration, background, einvoice, banking";
 
 /// Laravel's value when `retry_after` is written as null.
 const RETRY_AFTER_NULL: Duration = Duration::from_secs(60);
@@ -158,12 +176,14 @@ pub(super) fn connections(reader: &mut Reader<'_>, redis: &Redis, databases: &Da
         "redis",
         QueueKind::Redis {
             db,
-            queue,
+            queue: queue.clone(),
             retry_after,
         },
     )]);
+    all.extend([connect("apalis-redis", QueueKind::ApalisRedis { db, queue })]);
     all.extend(["sync", "deferred", "null"].map(|name| connect(name, QueueKind::Sync)));
     all.insert("database".to_owned(), database(reader, databases));
+    all.insert("apalis-database".to_owned(), apalis_database(reader, databases));
     all
 }
 
@@ -181,6 +201,19 @@ fn database(reader: &mut Reader<'_>, databases: &Databases) -> Result<QueueConne
     Ok(QueueConnection {
         name: "database".to_owned(),
         kind,
+    })
+}
+
+fn apalis_database(reader: &mut Reader<'_>, databases: &Databases) -> Result<QueueConnection, Problem> {
+    let database = databases.named(reader, &vars::DB_QUEUE_CONNECTION)?;
+    if matches!(database, Database::Mysql { .. }) {
+        let what = "is mysql, and apalis-mysql has no release for apalis 1.0 yet";
+        return Err(Problem::new("DB_CONNECTION", what, "pgsql or sqlite"));
+    }
+    let queue = reader.text_or(&vars::DB_QUEUE, "default");
+    Ok(QueueConnection {
+        name: "apalis-database".to_owned(),
+        kind: QueueKind::ApalisDatabase { database, queue },
     })
 }
 
@@ -399,6 +432,32 @@ mod tests {
     }
 
     #[test]
+    fn connections_of_rust_producers() {
+        let config = with(&[("QUEUE_CONNECTION", "apalis-redis"), ("REDIS_QUEUE", "mail")]);
+        let mail = "mail".to_owned();
+        assert_eq!(config.queue.kind, QueueKind::ApalisRedis { db: 3, queue: mail });
+        let config = with(&[("QUEUE_CONNECTION", "apalis-database")]);
+        assert_eq!(config.queue.name, "apalis-database");
+        assert!(
+            matches!(config.queue.kind, QueueKind::ApalisDatabase { database: Database::Sqlite { .. }, queue } if queue == "default")
+        );
+        let mysql = [
+            ("DB_CONNECTION", "mysql"),
+            ("DB_DATABASE", "d"),
+            ("QUEUE_CONNECTION", "apalis-database"),
+        ];
+        let said = problems(&mysql).join("\n");
+        assert!(
+            said.contains("apalis-mysql has no release for apalis 1.0 yet"),
+            "{said}"
+        );
+        assert!(
+            said.contains("pgsql or sqlite")
+                && said.contains("needed by the queue connection apalis-database")
+        );
+    }
+
+    #[test]
     fn an_application_without_settings_has_laravels_own_database() {
         let queue = load_app(&[]).config.queue;
         let path = Some("/app/database/database.sqlite".into());
@@ -413,7 +472,7 @@ mod tests {
         assert_eq!(
             mistake("QUEUE_CONNECTION", "beanstalkd"),
             "QUEUE_CONNECTION (environment) is beanstalkd, which the worker cannot consume; allowed: redis, database, \
-             sync, or a named Redis connection: high, migration, background, einvoice, banking"
+             sync, apalis-redis, apalis-database, or a named Redis connection: high, migration, background, einvoice, banking"
         );
         assert!(mistake("QUEUE_CONNECTION", "sqs").contains("is sqs, which the worker cannot consume"));
         assert!(mistake("QUEUE_CONNECTION", "rabbit").contains("is not a connection the worker knows"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::apalis::{ApalisRedis, ApalisSql};
 use super::port::survey::SqlSurvey;
 use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
 use super::redis::{
@@ -57,6 +58,16 @@ pub async fn open(config: &Config, connection: &QueueConnection) -> Result<Store
             })
         }
         QueueKind::Database { database, .. } => opener.sql(database).await,
+        QueueKind::ApalisRedis { db, .. } => {
+            let options = redis(config, *db);
+            Ok(Stores {
+                queue: Arc::new(ApalisRedis::new(&options)?),
+                failed: opener.failed(None).await?,
+                cache: opener.cache().await?,
+                presence: Arc::new(RedisPresence::new(&options)?),
+            })
+        }
+        QueueKind::ApalisDatabase { database, .. } => opener.apalis(database).await,
         QueueKind::Embedded { path, .. } => {
             let database = config::Database::Sqlite {
                 path: Some(path.clone()),
@@ -81,6 +92,8 @@ pub async fn open_queue(config: &Config, connection: &QueueConnection) -> Result
             let db = Opener::new(config, connection)?.database(database).await?;
             Ok(Arc::new(SqlQueue::new(&db)))
         }
+        QueueKind::ApalisRedis { db, .. } => Ok(Arc::new(ApalisRedis::new(&redis(config, *db))?)),
+        QueueKind::ApalisDatabase { database, .. } => Ok(Arc::new(apalis_sql(database)?)),
         QueueKind::Embedded { .. } => Ok(open(config, connection).await?.queue),
         QueueKind::Sync => Err(nothing_to_consume().into()),
     }
@@ -106,9 +119,11 @@ pub async fn open_batches(config: &Config) -> Result<Arc<dyn Batches>, OpenError
             let path = Some(path.clone());
             opener.database(&config::Database::Sqlite { path }).await?
         }
-        QueueKind::Redis { .. } | QueueKind::Database { .. } | QueueKind::Sync => {
-            opener.database(config.databases.default()?).await?
-        }
+        QueueKind::Redis { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::ApalisRedis { .. }
+        | QueueKind::ApalisDatabase { .. }
+        | QueueKind::Sync => opener.database(config.databases.default()?).await?,
     };
     Ok(Arc::new(SqlBatches::new(&db)))
 }
@@ -257,6 +272,24 @@ pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
     })
 }
 
+/// The tasks of Rust producers in a database.
+fn apalis_sql(database: &config::Database) -> Result<ApalisSql, Problem> {
+    match (database, postgres(database)) {
+        (_, Some(postgres)) => Ok(ApalisSql::postgres(&postgres)),
+        (config::Database::Sqlite { path: Some(path) }, _) => {
+            Ok(ApalisSql::sqlite(&SqliteOptions::new(path)))
+        }
+        (config::Database::Sqlite { path: None }, _) => {
+            let what = "is :memory:, which no other process can see";
+            Err(Problem::new("DB_DATABASE", what, "a file"))
+        }
+        (_, None) => {
+            let what = "is mysql, and apalis-mysql has no release for apalis 1.0 yet";
+            Err(Problem::new("DB_CONNECTION", what, "pgsql or sqlite"))
+        }
+    }
+}
+
 /// Opens each database once, however many stores live in it.
 struct Opener<'a> {
     config: &'a Config,
@@ -308,6 +341,17 @@ impl<'a> Opener<'a> {
         Ok(Stores {
             queue: Arc::new(queue),
             failed: self.failed(Some(database)).await?,
+            cache: self.cache().await?,
+            presence: Arc::new(SqlPresence::new(&db)),
+        })
+    }
+
+    /// Tasks of Rust producers. Their layout keeps no failures; who works is kept beside it, as elsewhere.
+    async fn apalis(&mut self, database: &config::Database) -> Result<Stores, OpenError> {
+        let db = self.database(database).await?;
+        Ok(Stores {
+            queue: Arc::new(apalis_sql(database)?),
+            failed: self.failed(None).await?,
             cache: self.cache().await?,
             presence: Arc::new(SqlPresence::new(&db)),
         })
