@@ -10,6 +10,7 @@ use super::session::Session;
 use super::{Common, output};
 use crate::exit::{Exit, Failure};
 use crate::wire;
+use crate::wire::task::{MAX_ATTEMPTS, Task};
 
 /// Arguments of `worker inspect`.
 #[derive(Debug, clap::Args)]
@@ -17,12 +18,16 @@ use crate::wire;
 Examples:
   redis-cli -n 3 lindex facturino_queues:default 0 | worker inspect
   worker inspect payload.json
+  redis-cli -n 3 hget mail:data 01K... | worker inspect --task mail
 
 Encrypted commands are opened with APP_KEY. Exit code 65 when the input cannot be read.")]
 pub(super) struct Args {
     /// The payload's file; - for standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
+    /// The input is the data of a task of this apalis queue: show the payload that it is run under.
+    #[arg(long, value_name = "QUEUE")]
+    task: Option<String>,
     /// Taken for uniformity: it prints JSON in any case.
     #[arg(long, hide = true)]
     json: bool,
@@ -40,7 +45,18 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     };
     let text = read_input(&args.file)?;
     let text = text.trim_ascii_end();
-    let json = wire::inspect(text, keys.as_ref()).map_err(|error| unreadable(&error))?;
+    let payload = match &args.task {
+        Some(queue) => {
+            let task = Task {
+                data: text.to_vec().into(),
+                max_attempts: MAX_ATTEMPTS,
+                ..Task::default()
+            };
+            task.payload(queue)
+        }
+        None => text.to_vec().into(),
+    };
+    let json = wire::inspect(&payload, keys.as_ref()).map_err(|error| unreadable(&error))?;
     output::json(&json)?;
     Ok(Exit::Done)
 }
