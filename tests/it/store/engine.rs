@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use worker::config::{MysqlTls, Secret, SslMode};
+use worker::store::apalis::{ApalisRedis, ApalisSql};
 use worker::store::port::{Held, NewJob, OnceJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
 use worker::store::sql::{Database, MysqlOptions, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
@@ -21,6 +22,9 @@ macro_rules! on_every_engine {
         crate::store::engine::engine_tests!(redis { $($name)* });
         crate::store::engine::engine_tests!(mysql { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
+        crate::store::engine::engine_tests!(apalis_redis { $($name)* });
+        crate::store::engine::engine_tests!(apalis_sqlite { $($name)* });
+        crate::store::engine::engine_tests!(apalis_postgres { $($name)* });
         crate::store::engine::engine_tests!(postgres { $($name)* });
     };
 }
@@ -60,6 +64,38 @@ pub(crate) fn redis() -> Store {
     Store {
         open: Box::new(move || Arc::new(RedisQueue::new(&options).expect("the options are good"))),
         _keep: Box::new(redis),
+    }
+}
+
+/// The stock layout of apalis-redis, whose keys have no prefix, in a server of its own.
+pub(crate) fn apalis_redis() -> Store {
+    let server = harness::RedisServer::start(harness::RedisOptions::default());
+    let options = redis_options(&server.redis());
+    Store {
+        open: Box::new(move || Arc::new(ApalisRedis::new(&options).expect("the options are good"))),
+        _keep: Box::new(server),
+    }
+}
+
+/// The stock layout of apalis-sqlite, as it sets it up itself.
+pub(crate) fn apalis_sqlite() -> Store {
+    let file = harness::SqliteDatabase::empty();
+    let options = SqliteOptions::new(file.path());
+    now(crate::apalis::set_up_sqlite(&file));
+    Store {
+        open: Box::new(move || Arc::new(ApalisSql::sqlite(&options))),
+        _keep: Box::new(file),
+    }
+}
+
+/// The stock layout of apalis-postgres, as it sets it up itself.
+pub(crate) fn apalis_postgres() -> Store {
+    let database = harness::PostgresDatabase::empty();
+    let options = postgres_options(&database);
+    now(crate::apalis::set_up_postgres(&database));
+    Store {
+        open: Box::new(move || Arc::new(ApalisSql::postgres(&options))),
+        _keep: Box::new(database),
     }
 }
 
