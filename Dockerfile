@@ -13,6 +13,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY src src
 COPY jobs jobs
 COPY migrations migrations
+COPY php php
 # A member of the workspace: cargo wants to see it, though nothing of it is built.
 COPY tests/harness tests/harness
 RUN arch="$(uname -m)" \

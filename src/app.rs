@@ -21,10 +21,14 @@ pub mod bench;
 pub mod daemon;
 pub mod demo;
 pub mod doctor;
+pub mod foreground;
 pub mod http;
 pub mod lanes;
+pub mod php;
 pub mod presence;
 pub mod report;
+pub mod schedule;
+mod tending;
 pub mod watchdog;
 mod words;
 

@@ -25,6 +25,7 @@ mod restart;
 mod retry;
 mod retry_batch;
 mod run;
+mod run_job;
 mod session;
 mod status;
 
@@ -84,6 +85,9 @@ enum Command {
     /// Consume the connection's own queue, with the flags and manners of `php artisan queue:work`.
     #[command(name = "work", visible_alias = "queue:work")]
     Work(run::Args),
+    /// Run one job in the foreground, with what it prints: a failed one, or a payload.
+    #[command(name = "run-job")]
+    RunJob(run_job::Args),
     /// Show the worker at work on an embedded SQLite file: needs no server, no PHP, no .env.
     Demo(demo::Args),
     /// Put a job on a queue, for PHP or for this worker.
@@ -153,6 +157,7 @@ impl Cli {
         match self.command {
             Command::Run(args) => run::run(common, &args, run::Manner::Ours),
             Command::Work(args) => run::run(common, &args, run::Manner::Laravel),
+            Command::RunJob(args) => run_job::run(common, &args),
             Command::Demo(args) => demo::run(common, &args),
             Command::Dispatch(args) => dispatch::run(common, &args),
             Command::Inspect(args) => inspect::run(common, &args),

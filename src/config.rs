@@ -19,6 +19,7 @@ mod failed;
 mod files;
 mod lanes;
 mod load;
+mod php;
 mod queue;
 mod reader;
 mod redis;
@@ -43,6 +44,7 @@ pub use self::failed::FailedStore;
 pub use self::files::{Files, TextFile};
 pub use self::lanes::QueueSettings;
 pub use self::load::{Inputs, Loaded};
+pub use self::php::{ChildEnv, Php};
 pub use self::queue::{QueueConnection, QueueKind};
 pub use self::redis::{Address, PrefixSource, Redis};
 pub use self::report::{Problem, Problems, Warning};
@@ -69,6 +71,8 @@ pub struct Config {
     pub failed: FailedStore,
     /// The worker's own settings (`WORKER_*`).
     pub worker: Worker,
+    /// How PHP jobs are run (`WORKER_PHP_*`).
+    pub php: Php,
     /// The configured queues in the order in which they are served: high, default, einvoice, migration,
     /// background, then those that only `worker.toml` names, in the order of that file.
     pub queues: Vec<QueueSettings>,

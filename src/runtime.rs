@@ -8,6 +8,7 @@ pub mod attempt;
 pub mod decide;
 pub mod dispatch;
 pub mod engine;
+pub mod history;
 pub mod hold;
 pub mod lane;
 pub mod pulse;

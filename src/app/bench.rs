@@ -41,6 +41,8 @@ pub enum Store {
     Sqlite,
     /// The configured PostgreSQL database, whose table of jobs must be empty.
     Postgres,
+    /// The configured MySQL or MariaDB database, whose table of jobs must be empty.
+    Mysql,
 }
 
 impl Store {
@@ -49,6 +51,7 @@ impl Store {
             Self::Redis => "redis",
             Self::Sqlite => "sqlite",
             Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
         }
     }
 }
@@ -106,7 +109,7 @@ fn config(store: Store, scratch: &std::path::Path, env: &dyn Env) -> anyhow::Res
     let prefixes: &[&str] = match store {
         Store::Redis => &["REDIS_"],
         Store::Sqlite => &[],
-        Store::Postgres => &["DB_", "DATABASE_URL"],
+        Store::Postgres | Store::Mysql => &["DB_", "DATABASE_URL", "MYSQL"],
     };
     for name in env.names() {
         if prefixes.iter().any(|prefix| name.starts_with(prefix))
@@ -115,9 +118,10 @@ fn config(store: Store, scratch: &std::path::Path, env: &dyn Env) -> anyhow::Res
             vars.insert(name, value);
         }
     }
-    if store == Store::Postgres {
+    if let Store::Postgres | Store::Mysql = store {
+        let name = if store == Store::Mysql { "mysql" } else { "pgsql" };
         vars.entry("DB_CONNECTION".to_owned())
-            .or_insert_with(|| "pgsql".to_owned());
+            .or_insert_with(|| name.to_owned());
         vars.insert("QUEUE_CONNECTION".to_owned(), "database".to_owned());
         vars.insert("QUEUE_FAILED_DRIVER".to_owned(), "null".to_owned());
     }
@@ -137,10 +141,15 @@ fn config(store: Store, scratch: &std::path::Path, env: &dyn Env) -> anyhow::Res
         flags: BTreeMap::new(),
     };
     let config = Config::load(&inputs)?.config;
-    let is_postgres = matches!(config.databases.default(), Ok(Database::Postgres { .. }));
+    let is_named = match (store, config.databases.default()) {
+        (Store::Redis | Store::Sqlite, _) => true,
+        (Store::Postgres, database) => matches!(database, Ok(Database::Postgres { .. })),
+        (Store::Mysql, database) => matches!(database, Ok(Database::Mysql { .. })),
+    };
     ensure!(
-        store != Store::Postgres || is_postgres,
-        "DB_CONNECTION and the other DB_ variables must name a PostgreSQL database"
+        is_named,
+        "DB_CONNECTION and the other DB_ variables must name a {} database",
+        store.name()
     );
     Ok(config)
 }
@@ -279,7 +288,7 @@ impl Bench {
         let cpu = cpu_time();
         let commands = match self.store {
             Store::Redis => Some(self.commands(IDLE).await?),
-            Store::Sqlite | Store::Postgres => {
+            Store::Sqlite | Store::Postgres | Store::Mysql => {
                 tokio::time::sleep(IDLE).await;
                 None
             }
@@ -329,6 +338,9 @@ impl Bench {
             drain: Duration::from_secs(10),
             max_time: None,
             memory_mb: None,
+            runners: super::php::Runners::Native,
+            restart_ends: true,
+            schedule: false,
             force: true,
             reporter,
             signals: None,

@@ -14,14 +14,20 @@ use tracing::{error, info, warn};
 
 use super::App;
 use super::lanes::LaneFlags;
+use super::php::{self, Runners};
+use super::tending::Tending;
 use super::watchdog;
 use crate::control::signals::Signals;
 use crate::control::{cache, limits};
 use crate::exit::Exit;
 use crate::runner::native::NativeRunner;
+use crate::runner::php::PhpRunner;
+use crate::runner::php::pool::Pool;
+use crate::runner::router::Router;
 use crate::runtime::attempt;
 use crate::runtime::decide::Outcome;
 use crate::runtime::engine::{Budget, Engine, Options};
+use crate::runtime::history::History;
 use crate::runtime::hold::{Cause, Holds};
 use crate::runtime::lane::Lane;
 use crate::runtime::pulse::{Beat, Pulse};
@@ -57,10 +63,16 @@ pub struct Plan {
     pub drain: Duration,
     /// End after this time.
     pub max_time: Option<Duration>,
-    /// End at this much memory, in megabytes.
+    /// Replace PHP processes at this much memory in megabytes; without any, end at it.
     pub memory_mb: Option<u64>,
     /// Run in maintenance mode too.
     pub force: bool,
+    /// Which runners take jobs.
+    pub runners: Runners,
+    /// Whether a restart ends the process even where it could only replace its PHP processes.
+    pub restart_ends: bool,
+    /// Whether to run the application's scheduler.
+    pub schedule: bool,
     /// Who hears of attempts.
     pub reporter: Arc<dyn Reporter>,
     /// The system's signals, when they are listened to.
@@ -75,6 +87,7 @@ pub struct Daemon {
     engine: Arc<Engine>,
     lanes: Vec<Lane>,
     jobs: Runtime,
+    pool: Option<Arc<Pool>>,
 }
 
 impl Daemon {
@@ -85,7 +98,12 @@ impl Daemon {
     pub async fn run(app: App, mut plan: Plan, state: State) -> anyhow::Result<Exit> {
         let signals = plan.signals.take();
         let (settler, orders) = Settler::new();
-        let engine = engine(&app, &plan, state, settler)?;
+        let children = php::children(&app, plan.runners, plan.schedule)?;
+        let pool = match &children {
+            Some(children) => php::pool(&app, plan.runners, plan.memory_mb, children)?,
+            None => None,
+        };
+        let engine = engine(&app, &plan, (state, settler), pool.clone())?;
         let mut lanes = plan.lanes.lanes(&app.config, app.default_queue().as_str());
         if plan.lanes.wants_all() {
             let found = app
@@ -121,14 +139,17 @@ impl Daemon {
         writing.spawn(vital("the writer of verdicts", state, async move {
             writer.run(orders).await;
         }));
+        let tending = Tending::begin(&app, &plan, &engine, (pool.clone(), children))?;
         let daemon = Self {
             app,
             plan,
             engine,
             lanes,
             jobs,
+            pool,
         };
         let exit = daemon.work(signals).await;
+        tending.end().await;
         writing.abort_all();
         daemon.jobs.shutdown_background();
         Ok(exit)
@@ -324,14 +345,14 @@ impl Daemon {
             let watched = state.clone();
             watches.spawn(async move { limits::time(&watched, time).await });
         }
-        if let Some(limit_mb) = self.plan.memory_mb {
+        if let Some(limit_mb) = self.plan.memory_mb.filter(|mb| *mb > 0 && self.pool.is_none()) {
             watches.spawn(async move { limits::memory(&state, limit_mb).await });
         }
         if let Some(address) = self.app.config.http {
             watches.spawn(super::http::serve(address, Arc::clone(engine)));
         }
-        let (app, beating) = (self.app.clone(), Arc::clone(engine));
-        watches.spawn(async move { super::presence::beat(app, beating).await });
+        let (app, beating, pool) = (self.app.clone(), Arc::clone(engine), self.pool.clone());
+        watches.spawn(async move { super::presence::beat(app, beating, pool).await });
         let watched = Arc::clone(engine);
         watches.spawn(async move { watchdog::watch(watched).await });
         watches
@@ -348,6 +369,14 @@ impl Daemon {
         for line in super::words::stores(&self.app.config, &self.app.connection) {
             info!("{line}");
         }
+        if let Some(pool) = &self.pool {
+            let settings = &pool.settings;
+            let (processes, base) = (settings.processes, settings.base.display());
+            info!(
+                processes,
+                "PHP jobs of {base} run in {processes} processes, shared by all lanes"
+            );
+        }
         for lane in &self.lanes {
             info!(slots = lane.slots, "Lane {}: {} at a time", lane.name, lane.slots);
         }
@@ -356,7 +385,7 @@ impl Daemon {
 }
 
 /// Runs what a worker cannot do without; should it break, the worker ends rather than go on without.
-async fn vital(what: &'static str, state: State, task: impl Future<Output = ()> + Send) {
+pub(super) async fn vital(what: &'static str, state: State, task: impl Future<Output = ()> + Send) {
     if AssertUnwindSafe(task).catch_unwind().await.is_err() {
         error!("A defect ended {what}; the worker ends, its jobs come back when their leases end");
         state.force();
@@ -374,13 +403,31 @@ async fn watch_limits(holds: Arc<Holds>, beat: Beat, engine: Weak<Engine>) {
     holds.watch_limits(&beat, finish).await;
 }
 
-fn engine(app: &App, plan: &Plan, state: State, settler: Settler) -> anyhow::Result<Arc<Engine>> {
-    let registry = Arc::new(app.registry()?);
+fn engine(
+    app: &App,
+    plan: &Plan,
+    (state, settler): (State, Settler),
+    pool: Option<Arc<Pool>>,
+) -> anyhow::Result<Arc<Engine>> {
+    if pool.is_some() && !plan.restart_ends {
+        state.allow_reloads();
+    }
+    let native = if plan.runners == Runners::Php {
+        None
+    } else {
+        Some(NativeRunner::new(Arc::new(app.registry()?), app.keys()?))
+    };
+    let lease = plan.options.lease;
+    let runner = Router {
+        native,
+        php: pool.map(|pool| PhpRunner::new(pool, lease)),
+    };
     Ok(Arc::new(Engine {
         options: plan.options.clone(),
         queue: Arc::clone(&app.stores.queue),
         cache: app.stores.cache.clone(),
-        runner: Arc::new(NativeRunner::new(registry, app.keys()?)),
+        history: History::new(app.stores.cache.clone()),
+        runner: Arc::new(runner),
         dispatcher: Arc::new(app.dispatcher()),
         reporter: Arc::clone(&plan.reporter),
         clock: Arc::clone(&app.clock),

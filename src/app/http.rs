@@ -17,7 +17,7 @@ use crate::runtime::state::{Pauses, StopReason};
 use crate::runtime::troubles::Trouble;
 
 /// Subjects of troubles that keep no job of ours from being taken.
-const HARMLESS: [&str; 1] = ["queues"];
+const HARMLESS: [&str; 2] = ["queues", "schedule"];
 
 /// Serves health until the task is ended.
 pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {

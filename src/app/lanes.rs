@@ -44,7 +44,7 @@ impl LaneFlags {
             .collect()
     }
 
-    /// A lane over these queues; it has as many slots as its roomiest queue.
+    /// A lane over these queues; it has as many slots, and as large a share of PHP, as its roomiest queue.
     pub fn lane<'a>(&self, config: &Config, names: impl IntoIterator<Item = &'a str>) -> Lane {
         let settings: Vec<_> = names
             .into_iter()
@@ -55,7 +55,11 @@ impl LaneFlags {
             .iter()
             .map(|queue| (QueueName::new(&queue.name), rules(queue)))
             .collect();
-        Lane::new(queues, self.slots.unwrap_or(slots))
+        let php = settings.iter().map(|queue| queue.php.unwrap_or(usize::MAX)).max();
+        Lane {
+            php: php.unwrap_or(usize::MAX),
+            ..Lane::new(queues, self.slots.unwrap_or(slots))
+        }
     }
 }
 

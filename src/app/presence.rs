@@ -7,9 +7,10 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::App;
+use crate::runner::php::pool::Pool;
 use crate::runtime::engine::Engine;
 use crate::store::Kind;
-use crate::store::port::{Process, Running};
+use crate::store::port::{PhpProcess, Process, Running};
 
 /// How often the process looks at itself.
 const LOOK: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const WORTH_TELLING_S: i64 = 2;
 const MOST: usize = 100;
 
 /// Speaks for this process until the task is ended.
-pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
+pub async fn beat(app: App, engine: Arc<Engine>, pool: Option<Arc<Pool>>) -> ! {
     let mut process = Process {
         id: process_id(),
         host: host(),
@@ -36,6 +37,7 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
         state: String::new(),
         queues: Vec::new(),
         running: Vec::new(),
+        php: Vec::new(),
     };
     let mut said: Option<(Process, Instant)> = None;
     let mut refused = false;
@@ -51,8 +53,12 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
             .as_ref()
             .is_none_or(|(last, at)| *last != process || at.elapsed() >= BEAT);
         if news {
+            let saying = Process {
+                php: pool.as_deref().map(php).unwrap_or_default(),
+                ..process.clone()
+            };
             // Asked at least every ten seconds, so a store that does not answer shows on an idle worker too.
-            match pulse.asking(app.stores.presence.beat(&process, HOLDS_FOR)).await {
+            match pulse.asking(app.stores.presence.beat(&saying, HOLDS_FOR)).await {
                 Ok(()) => said = Some((process.clone(), Instant::now())),
                 Err(error) if error.kind() == Kind::Refused => {
                     if !std::mem::replace(&mut refused, true) {
@@ -65,6 +71,18 @@ pub async fn beat(app: App, engine: Arc<Engine>) -> ! {
         }
         pulse.during(tokio::time::sleep(LOOK)).await;
     }
+}
+
+/// Not part of what is news: jobs and memory change all the time.
+fn php(pool: &Pool) -> Vec<PhpProcess> {
+    let seen = pool.seen().into_iter().map(|process| PhpProcess {
+        pid: process.pid,
+        jobs: process.jobs,
+        job: process.job,
+        age_s: process.age.as_secs(),
+        memory_mb: process.memory_mb,
+    });
+    seen.take(MOST).collect()
 }
 
 fn running(engine: &Engine) -> Vec<Running> {

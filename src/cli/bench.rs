@@ -6,7 +6,7 @@ use super::session::block_on_threads;
 use super::{Common, output};
 use crate::app::bench::{self, Figures};
 use crate::config::ProcessEnv;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::telemetry::{self, Format};
 
 /// Arguments of `worker bench`.
@@ -16,10 +16,12 @@ Examples:
   worker bench
   worker bench --store redis --jobs 100000 --json
   worker bench --store postgres
+  worker bench --store mysql
 
 Pushes no-op jobs, drains them, then measures push to start at 200 jobs/s and what five idle lanes cost. \
 With redis it uses the configured server (REDIS_*) under a prefix of its own, and MONITOR to count commands: \
-use a server that nothing else needs just now. With postgres it uses the table of jobs in the database that the DB_ variables of the environment name; the table must be there and empty. Every job must run exactly once, or the measurement fails.")]
+use a server that nothing else needs just now. With postgres and mysql it uses the table of jobs in the database \
+that the DB_* variables name; the table must be there and empty. Every job must run exactly once, or the measurement fails.")]
 pub(super) struct Args {
     /// The store.
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
@@ -30,6 +32,9 @@ pub(super) struct Args {
     /// Jobs at a time.
     #[arg(long, default_value_t = 100)]
     slots: usize,
+    /// Fail when fewer jobs are drained per second.
+    #[arg(long, value_name = "JOBS_PER_S")]
+    at_least: Option<u32>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -40,18 +45,20 @@ enum Store {
     Redis,
     Sqlite,
     Postgres,
+    Mysql,
 }
 
 /// Measures and prints.
 ///
 /// # Errors
-/// When the store cannot be used, or a job did not run exactly once.
+/// When the store cannot be used, a job did not run exactly once, or fewer were drained than asked for.
 pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
     telemetry::start("error", Format::Human);
     let store = match args.store {
         Store::Redis => bench::Store::Redis,
         Store::Sqlite => bench::Store::Sqlite,
         Store::Postgres => bench::Store::Postgres,
+        Store::Mysql => bench::Store::Mysql,
     };
     let env = ProcessEnv::capture();
     let figures = block_on_threads(Box::pin(bench::measure(store, args.jobs, args.slots, &env)))?;
@@ -59,6 +66,15 @@ pub(super) fn run(_: &Common, args: &Args) -> anyhow::Result<Exit> {
         output::json(&figures)?;
     } else {
         print(&figures);
+    }
+    if let Some(least) = args.at_least
+        && figures.drain_per_s < f64::from(least)
+    {
+        let message = format!(
+            "{:.0} jobs/s were drained from {}, and --at-least asks for {least}",
+            figures.drain_per_s, figures.store
+        );
+        return Err(Failure::new(Exit::Error, message).into());
     }
     Ok(Exit::Done)
 }

@@ -9,6 +9,7 @@ use super::session::{Session, block_on_threads};
 use crate::app::App;
 use crate::app::daemon::{Daemon, Plan};
 use crate::app::lanes::LaneFlags;
+use crate::app::php::Runners;
 use crate::app::report::{JsonReporter, LogReporter, QuietReporter};
 use crate::config::{Config, OnUnknown};
 use crate::control::signals::Signals;
@@ -26,7 +27,7 @@ Examples:
   worker run --stop-when-empty            work off what is there, then end
 
 SIGTERM, SIGINT and SIGQUIT finish what runs and take nothing new; a second one ends at once and gives
-running jobs back uncounted. SIGUSR2 pauses, SIGCONT resumes.
+running jobs back uncounted. SIGHUP replaces PHP processes, SIGUSR2 pauses, SIGCONT resumes.
 Exit codes: 0 as asked, 1 forced, 12 memory limit, 69 store not reachable, 78 invalid configuration.";
 
 /// Arguments of `worker run` and `worker work`.
@@ -58,10 +59,10 @@ pub(super) struct Args {
     /// End after this many seconds; 0 for never.
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     max_time: u64,
-    /// End at this much resident memory in MB; 0 for never. One process runs many jobs here, so Laravel's
-    /// 128 is no default.
-    #[arg(long, value_name = "MB", default_value_t = 0)]
-    memory: u64,
+    /// Replace a PHP process at this much resident memory in MB [default: `WORKER_PHP_MEMORY_MB`]; where there
+    /// are none, end the worker at it. 0 for never.
+    #[arg(long, value_name = "MB")]
+    memory: Option<u64>,
     /// Tries of a job whose payload says nothing; 0 for no limit [default: 1].
     #[arg(long, value_name = "N")]
     tries: Option<u32>,
@@ -94,6 +95,19 @@ pub(super) struct Args {
     /// one, fail fails them [default: release].
     #[arg(long, value_name = "WHAT")]
     on_unknown: Option<String>,
+    /// Run every job in PHP, also those of classes that this worker runs natively.
+    #[arg(long, conflicts_with = "native_only")]
+    php_only: bool,
+    /// Start no PHP; run native jobs only.
+    #[arg(long)]
+    native_only: bool,
+    /// Run `artisan schedule:run` of the application every minute too, in one process of this host.
+    #[arg(long)]
+    schedule: bool,
+    /// What queue:restart and SIGHUP do where there are PHP processes: reload replaces them, exit ends the
+    /// worker once its jobs have ended.
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = OnRestart::Reload)]
+    on_restart: OnRestart,
     /// Taken for compatibility; has no effect.
     #[arg(long, hide = true)]
     name: Option<String>,
@@ -103,6 +117,15 @@ pub(super) struct Args {
     /// Laravel's old name of --backoff; the larger of both counts.
     #[arg(long, hide = true)]
     delay: Option<u64>,
+}
+
+/// What a restart does where there are PHP processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnRestart {
+    /// Replaces them.
+    Reload,
+    /// Ends the worker.
+    Exit,
 }
 
 /// Whose manners to follow where no queue is named.
@@ -201,8 +224,11 @@ impl Args {
             },
             drain: config.worker.drain,
             max_time: seconds(self.max_time),
-            memory_mb: (self.memory > 0).then_some(self.memory),
+            memory_mb: self.memory,
             force: self.force,
+            runners: Runners::chosen(self.php_only, self.native_only),
+            schedule: self.schedule,
+            restart_ends: self.on_restart == OnRestart::Exit,
             reporter: self.reporter(common, app),
             signals: None,
         }

@@ -125,6 +125,16 @@ fn print(app: &App, depths: &[Depth], processes: Option<&[Process]>) {
             queues.join(", ")
         ));
     }
+    let php: Vec<_> = processes.iter().flat_map(php).collect();
+    if !php.is_empty() {
+        output::table(&["php", "pid", "age", "jobs", "memory", "at"], php);
+    }
+    print_running(app, processes);
+}
+
+/// What is being worked on, one row a job.
+fn print_running(app: &App, processes: &[Process]) {
+    let dash = || "-".to_owned();
     let running = processes.iter().flat_map(|process| &process.running).map(|job| {
         let progress = job
             .progress
@@ -144,4 +154,18 @@ fn print(app: &App, depths: &[Depth], processes: Option<&[Process]>) {
     if !rows.is_empty() {
         output::table(&["running", "job", "queue", "attempt", "for", "progress"], rows);
     }
+}
+
+/// One row for each PHP process of a worker.
+fn php(process: &Process) -> impl Iterator<Item = Vec<String>> {
+    process.php.iter().map(|php| {
+        vec![
+            format!("{}:{}", process.host, process.pid),
+            php.pid.to_string(),
+            format!("{} s", php.age_s),
+            php.jobs.to_string(),
+            format!("{} MB", php.memory_mb),
+            php.job.clone().unwrap_or_else(|| "-".to_owned()),
+        ]
+    })
 }

@@ -20,6 +20,8 @@ pub struct QueueSettings {
     pub max_timeout: Option<Duration>,
     /// Jobs at a time when the queue has a lane of its own. Default `WORKER_CONCURRENCY`; migration 2.
     pub concurrency: usize,
+    /// How many of them may run in PHP at a time; 0 is none, `None` is as many as there are processes.
+    pub php: Option<usize>,
     /// Attempts of a job whose payload sets none; 0 is no limit, `None` is Laravel's default of 1.
     pub tries: Option<u32>,
     /// Seconds before the second, third, … attempt of a job whose payload sets none; the last one repeats. Empty is 0.
@@ -102,6 +104,7 @@ impl QueueSettings {
             timeout: Some(Duration::from_secs(timeout_s)),
             max_timeout: worker.max_timeout,
             concurrency: worker.concurrency.min(most),
+            php: None,
             tries: None,
             backoff: Vec::new(),
         }
@@ -131,6 +134,8 @@ impl QueueSettings {
             table.concurrency.as_ref(),
             ("concurrency", flags.concurrency.as_ref()),
         );
+        let table_php = table.php.map(|(php, line)| (Some(php), line));
+        let php = pick(&mut self.php, table_php.as_ref(), ("php", None));
         let mut tries = self.tries.unwrap_or(1);
         let tries_origin = pick(&mut tries, table.tries.as_ref(), ("tries", flags.tries.as_ref()));
         if tries_origin != Origin::Default {
@@ -145,6 +150,11 @@ impl QueueSettings {
             ("timeout", units::limit(self.timeout), timeout),
             ("max_timeout", units::limit(self.max_timeout), max_timeout),
             ("concurrency", self.concurrency.to_string(), concurrency),
+            (
+                "php",
+                self.php.map_or_else(|| "all".to_owned(), |php| php.to_string()),
+                php,
+            ),
             ("tries", tries.to_string(), tries_origin),
             ("backoff", units::show_backoff(&self.backoff), backoff),
         ] {

@@ -7,7 +7,7 @@ use super::explain::{Origin, Sources};
 use super::reader::Reader;
 use super::toml::{self, QueueTable};
 use super::{
-    App, CacheStore, Config, Databases, Env, FailedStore, Files, Problem, Problems, QUEUE_FLAGS, Redis,
+    App, CacheStore, Config, Databases, Env, FailedStore, Files, Php, Problem, Problems, QUEUE_FLAGS, Redis,
     VARIABLES, Warning, Worker, lanes, queue, vars, worker,
 };
 
@@ -110,6 +110,7 @@ fn read(
     let cache = CacheStore::read(reader, &redis, &databases, &app.name);
     let failed = FailedStore::read(reader, &databases);
     let worker = Worker::read(reader, files.toml.as_ref().map(|file| file.path.clone()));
+    let php = Php::read(reader, inputs.env);
     let http = worker::http(reader);
     warn_of_name(reader, &app.name);
     let lanes::Queues {
@@ -125,6 +126,7 @@ fn read(
         cache,
         failed,
         worker,
+        php,
         queues,
         http,
         connections,

@@ -15,11 +15,12 @@ pub(super) struct QueueTable {
     pub(super) timeout: Option<(Option<Duration>, usize)>,
     pub(super) max_timeout: Option<(Option<Duration>, usize)>,
     pub(super) concurrency: Option<(usize, usize)>,
+    pub(super) php: Option<(usize, usize)>,
     pub(super) tries: Option<(u32, usize)>,
     pub(super) backoff: Option<(Vec<u64>, usize)>,
 }
 
-const QUEUE_KEYS: &str = "timeout, max_timeout, concurrency, tries, backoff";
+const QUEUE_KEYS: &str = "timeout, max_timeout, concurrency, php, tries, backoff";
 const LIMIT: &str = "seconds such as 60, or text with a unit such as \"2m\"; 0 is none";
 
 /// The file while it is read.
@@ -116,6 +117,10 @@ impl Document<'_> {
                 "concurrency" => {
                     queue.concurrency = self.read(&full, value, concurrency, "a number from 1 to 10000");
                 }
+                "php" => {
+                    let php = |value: &DeValue<'_>| integer(value).and_then(|n| usize::try_from(n).ok());
+                    queue.php = self.read(&full, value, php, "a number from 0; 0 is none in PHP");
+                }
                 "tries" => {
                     let tries = |value: &DeValue<'_>| integer(value).and_then(|n| u32::try_from(n).ok());
                     queue.tries = self.read(&full, value, tries, "a number from 0; 0 is no limit");
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn tables_in_the_order_of_the_file() {
         let text = "[queues.zebra]\ntimeout = 90\n\n[queues.banking]\ntimeout = \"2m\"\nmax_timeout = 0\n\
-                    concurrency = 4\ntries = 3\nbackoff = [60, 300]\n";
+                    concurrency = 4\nphp = 1\ntries = 3\nbackoff = [60, 300]\n";
         let (queues, problems) = parse(text);
         assert_eq!(problems, []);
         let seconds = |s| Some(Duration::from_secs(s));
@@ -203,8 +208,9 @@ mod tests {
                 timeout: Some((seconds(120), 5)),
                 max_timeout: Some((None, 6)),
                 concurrency: Some((4, 7)),
-                tries: Some((3, 8)),
-                backoff: Some((vec![60, 300], 9)),
+                php: Some((1, 8)),
+                tries: Some((3, 9)),
+                backoff: Some((vec![60, 300], 10)),
             }
         );
     }

@@ -173,6 +173,24 @@ variables! {
     WORKER_SLEEP --"sleep" Plain, "3",
         "seconds such as 3 or 0.5, or with a unit: 500ms; up to 1 day",
         "Longest wait between two looks at an idle queue of a store that cannot wake the worker; Redis and SQLite can, and PostgreSQL with worker migrate --notify";
+    WORKER_PHP_BINARY Plain, "php",
+        "the path of a program, or its name in PATH", "PHP that runs the application's jobs";
+    WORKER_PHP_ARGS Plain, "",
+        "arguments separated by spaces, such as -d memory_limit=512M", "Arguments of PHP itself";
+    WORKER_PHP_PROCESSES Plain, "the number of cores",
+        "a number from 1 to 1000", "PHP processes, shared by all lanes; php in worker.toml caps a queue's share";
+    WORKER_PHP_MAX_JOBS Plain, "10000", "a number from 0; 0 is no limit", "Jobs after which a PHP process is replaced";
+    WORKER_PHP_MAX_AGE Plain, "3600",
+        "seconds such as 3600, or with a unit: 30m, 1h; 0 is no limit", "Age at which a PHP process is replaced";
+    WORKER_PHP_MEMORY_MB Plain, "256",
+        "megabytes, a number from 0 to 1000000; 0 is no limit",
+        "Resident memory at which a PHP process is replaced after its job; --memory wins";
+    WORKER_PHP_ISOLATE Plain, "",
+        "classes separated by commas; * stands for anything, as in *Pdf*",
+        "Classes after whose jobs a PHP process is replaced";
+    WORKER_PHP_ENV Plain, "*",
+        "names separated by commas, each with one * at most",
+        "Variables of the environment that PHP sees; the worker's own and systemd's never";
     WORKER_HTTP --"http" Plain, "",
         "address:port such as 127.0.0.1:9090; $PORT in it stands for the variable PORT", "Where health is served";
     PORT Plain, "", "a port", "Used only where WORKER_HTTP says $PORT; health is never served on it by itself";

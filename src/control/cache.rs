@@ -65,8 +65,12 @@ impl Watch {
                     }
                     reachable = true;
                     if *first.get_or_insert_with(|| heard.restart.clone()) != heard.restart {
-                        info!("queue:restart was called: finishing what runs, then ending");
-                        state.stop(StopReason::Restart);
+                        first = Some(heard.restart.clone());
+                        if state.restart(StopReason::Restart) {
+                            info!("queue:restart was called: replacing the PHP processes");
+                        } else {
+                            info!("queue:restart was called: finishing what runs, then ending");
+                        }
                     }
                     self.apply(state, &heard);
                 }

@@ -11,6 +11,7 @@ pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
+    hang_up: Signal,
     pause: Signal,
     resume: Signal,
 }
@@ -25,6 +26,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
+            hang_up: signal(SignalKind::hangup())?,
             pause: signal(SignalKind::user_defined2())?,
             resume: signal(SignalKind::from_raw(SIGCONT))?,
         })
@@ -36,18 +38,20 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
             _ = self.quit.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
         info!("Stopped before the store answered");
     }
 
-    /// Listens for ever: SIGTERM, SIGINT and SIGQUIT drain and a second one forces the end; SIGUSR2 pauses,
-    /// SIGCONT resumes.
+    /// Listens for ever: SIGTERM, SIGINT and SIGQUIT drain and a second one forces the end; SIGHUP replaces
+    /// what runs jobs, or drains where that cannot be; SIGUSR2 pauses, SIGCONT resumes.
     pub async fn listen(mut self, state: &State) -> ! {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => stop(state, "SIGTERM"),
                 _ = self.interrupt.recv() => stop(state, "SIGINT"),
                 _ = self.quit.recv() => stop(state, "SIGQUIT"),
+                _ = self.hang_up.recv() => hang_up(state),
                 _ = self.pause.recv() => {
                     if state.pause(|pauses| pauses.by_signal = true) {
                         info!("Paused by SIGUSR2: running jobs go on, nothing new is taken until SIGCONT");
@@ -67,6 +71,16 @@ impl Signals {
 const SIGCONT: i32 = 18;
 #[cfg(not(target_os = "linux"))]
 const SIGCONT: i32 = 19;
+
+fn hang_up(state: &State) {
+    if state.stopping().is_cancelled() {
+        info!("Received SIGHUP while draining: nothing to do");
+    } else if state.restart(StopReason::Signal) {
+        info!("Received SIGHUP: replacing the PHP processes");
+    } else {
+        info!("Received SIGHUP: finishing what runs, taking nothing new");
+    }
+}
 
 fn stop(state: &State, signal: &str) {
     if state.stopping().is_cancelled() {

@@ -325,5 +325,6 @@ pub(super) fn process(queues: &[&str]) -> Process {
         state: "running".to_owned(),
         queues: queues.iter().map(|name| ((*name).to_owned(), 10)).collect(),
         running: Vec::new(),
+        php: Vec::new(),
     }
 }

@@ -6,10 +6,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use worker_jobs::{Attempt, Prepared, Registry};
 
-use super::{Ended, Refusal, Runner, Work};
+use super::{Ended, Refusal, Request, Runner, Work};
 use crate::wire::data::Data;
 use crate::wire::php::Table;
-use crate::wire::{Command, Keys, Payload};
+use crate::wire::{Command, Exception, Keys, Payload};
 
 /// Runs native jobs. A class that is not in the registry is never decoded.
 #[derive(Debug)]
@@ -39,13 +39,14 @@ impl Work for NativeWork {
             .boxed()
     }
 
-    fn failed<'a>(&'a self, error: &'a str) -> BoxFuture<'a, ()> {
-        self.0.failed(error)
+    fn failed<'a>(&'a self, exception: &'a Exception) -> BoxFuture<'a, ()> {
+        self.0.failed(exception.message())
     }
 }
 
 impl Runner for NativeRunner {
-    fn prepare(&self, payload: &Payload, attempt: Attempt) -> Result<Box<dyn Work>, Refusal> {
+    fn prepare(&self, request: Request<'_>) -> Result<Box<dyn Work>, Refusal> {
+        let Request { payload, attempt, .. } = request;
         if payload.is_object_job() {
             self.object(payload, attempt)
         } else {

@@ -1,5 +1,7 @@
 //! One attempt of one job: read it, find who runs it, run it under its limit, and hand the verdict on.
 
+mod put_off;
+
 use std::any::Any;
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -7,24 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use tracing::{Instrument, error, info_span, warn};
+use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 use worker_jobs::{Attempt, Progress};
 
 use super::decide::{self, Outcome, Policy, Tried, Verdict};
-use super::engine::{Engine, OnUnknown};
+use super::engine::Engine;
 use super::hold::{Cause, GRACE, Hold};
-use super::lane::Lane;
+use super::lane::{Lane, QueueRules};
 use super::report::{End, Told};
 use super::reserve::Leased;
 use super::settle::Order;
 use super::unknown::Share;
-use crate::runner::{Ended, Refusal, Work};
+use crate::runner::{Decided, Ended, Refusal, Request, Work};
 use crate::store::port::{FailedJob, Reserved, Settle};
 use crate::wire::{Exception, Payload};
 
-/// How long a job's `failed` may take.
-const FAILED_LIMIT: Duration = Duration::from_secs(30);
 /// How long counting an exception may take; a slot waits for it.
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 /// How long exceptions of one job are counted, as Laravel does (`Queue/Worker.php`).
@@ -70,7 +70,7 @@ impl fmt::Debug for Run {
 }
 
 /// Runs a reserved job to its verdict. A worker that is stopping gives it back instead.
-pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Leased) {
+pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: Leased) {
     if engine.state.stopping().is_cancelled() {
         return;
     }
@@ -80,7 +80,9 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Lease
         let exception = Exception::new(UNREADABLE, "the job's own code panicked while its data was read");
         return conclude(engine, &run, Verdict::Fail { exception }, None).await;
     };
+    let (mut run, ready) = begin(&mut leased, run, ready).await;
     share.count(!matches!(ready, Ready::NotHere(_)));
+    run.started = Instant::now();
     let run = Arc::new(run);
     match ready {
         Ready::Run(limit) => {
@@ -91,11 +93,30 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, leased: Lease
             finish(engine, &run, outcome).await;
         }
         Ready::Over(verdict) => conclude(engine, &run, verdict, None).await,
-        Ready::NotHere(refusal) => put_off(engine, share, &run, refusal).await,
+        Ready::NotHere(refusal) => put_off::put_off(engine, share, &run, refusal).await,
     }
     if !engine.options.rest.is_zero() {
         let rest = tokio::time::sleep(engine.options.rest);
         let _ = engine.state.stopping().run_until_cancelled(rest).await;
+    }
+}
+
+/// Waits until a job that was read can begin: one for the framework needs a seat and a process, and its
+/// time runs from then on. Any other leaves its seat to those that do.
+async fn begin(leased: &mut Leased, run: Run, ready: Ready) -> (Run, Ready) {
+    let work = run.work.as_ref().filter(|work| work.is_in_framework());
+    let (Ready::Run(_), Some(work)) = (&ready, work) else {
+        leased.seat = None;
+        return (run, ready);
+    };
+    if leased.seat.is_none() {
+        let class = run.name.clone();
+        return (run, Ready::NotHere(Refusal::NoPhp { class }));
+    }
+    let begun = leased.hold.cancel.run_until_cancelled(work.ready()).await;
+    match begun {
+        Some(Err(refusal)) => (run, Ready::NotHere(refusal)),
+        Some(Ok(())) | None => (run, ready),
     }
 }
 
@@ -127,12 +148,12 @@ fn read(engine: &Arc<Engine>, lane: &Lane, leased: &Leased) -> (Run, Ready) {
     run.id = payload.id().map(str::to_owned);
     let rules = lane.rules(&reserved.queue);
     run.policy = rules.policy(&payload);
-    let limit = rules.limit(&payload);
-    let ready = prepare(engine, &mut run, &payload, limit);
+    let ready = prepare(engine, &mut run, &payload, &rules);
     (run, ready)
 }
 
-fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, limit: Option<Duration>) -> Ready {
+fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, rules: &QueueRules) -> Ready {
+    let limit = rules.limit(payload);
     let attempt = Attempt {
         uuid: run.uuid.clone(),
         number: run.attempt,
@@ -142,7 +163,16 @@ fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, limit: Option
         progress: run.progress.clone(),
         dispatcher: Arc::clone(&engine.dispatcher),
     };
-    match engine.runner.prepare(payload, attempt) {
+    let request = Request {
+        payload,
+        attempt,
+        connection: &engine.options.connection,
+        row: run.reserved.row,
+        tries: rules.tries,
+        backoff: &rules.backoff,
+        limit,
+    };
+    match engine.runner.prepare(request) {
         Ok(work) => run.work = Some(work),
         Err(Refusal::Unreadable { reason }) => {
             return Ready::Over(Verdict::Fail {
@@ -151,9 +181,11 @@ fn prepare(engine: &Arc<Engine>, run: &mut Run, payload: &Payload, limit: Option
         }
         Err(refusal) => return Ready::NotHere(refusal),
     }
+    // The framework looks for itself whether a job has any try left, with all its events.
+    let looks_itself = run.work.as_ref().is_some_and(|work| work.is_in_framework());
     match decide::gate(&run.policy, &run.tried(engine, None)) {
-        Some(verdict) => Ready::Over(verdict),
-        None => Ready::Run(limit),
+        Some(verdict) if !looks_itself => Ready::Over(verdict),
+        _ => Ready::Run(limit),
     }
 }
 
@@ -201,6 +233,7 @@ async fn execute(engine: &Engine, run: &Run) -> Outcome {
     match (ended, cause) {
         (_, Cause::Lost) => Outcome::Lost,
         (Some(Ok(Ended::As(outcome))), _) => of_job(outcome),
+        (Some(Ok(Ended::Decided(decided))), _) => Outcome::Decided(decided),
         (_, Cause::Timeout) => Outcome::TimedOut,
         (_, Cause::Stop) => Outcome::Interrupted,
         (Some(Ok(Ended::Error(error))), Cause::None) => {
@@ -210,6 +243,10 @@ async fn execute(engine: &Engine, run: &Run) -> Outcome {
                 retry_after,
             }
         }
+        (Some(Ok(Ended::Died(exception))), Cause::None) => Outcome::Error {
+            exception,
+            retry_after: None,
+        },
         (Some(Err(panic)), Cause::None) => {
             let exception = Exception::new(NATIVE, format!("panicked: {}", panic_text(&*panic)));
             Outcome::Error {
@@ -254,6 +291,7 @@ pub async fn finish(engine: &Engine, run: &Run, outcome: Outcome) {
     };
     let error = match &outcome {
         Outcome::Error { exception, .. } => Some(exception.clone()),
+        Outcome::Decided(Decided::Released { exception, .. }) => exception.clone(),
         Outcome::TimedOut => Some(Exception::timeout_exceeded(&run.name)),
         _ => None,
     };
@@ -271,9 +309,9 @@ async fn conclude(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Ex
 /// Hands a verdict on; a job that has failed for good is told so first. The caller has claimed the hold.
 async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exception>) {
     if let (Verdict::Fail { exception }, Some(work)) = (&verdict, &run.work) {
-        let text = exception.message();
-        let failed = AssertUnwindSafe(work.failed(text)).catch_unwind();
-        match tokio::time::timeout(FAILED_LIMIT, failed).await {
+        let limit = work.failed_limit();
+        let failed = AssertUnwindSafe(work.failed(exception)).catch_unwind();
+        match tokio::time::timeout(limit, failed).await {
             Ok(Ok(())) => {}
             Ok(Err(panic)) => warn!(
                 job.uuid = run.uuid,
@@ -285,7 +323,7 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
                 job.uuid = run.uuid,
                 "The failed hook of {} was cut off after {} s",
                 run.name,
-                FAILED_LIMIT.as_secs()
+                limit.as_secs()
             ),
         }
     }
@@ -293,7 +331,7 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         Verdict::Delete => Settle::Delete,
         Verdict::Release { delay } => Settle::Release { delay: *delay },
         Verdict::Refund { delay } => Settle::Refund { delay: *delay },
-        Verdict::Fail { exception } => Settle::Fail(Box::new(run.failure(engine, exception))),
+        Verdict::Fail { exception } => Settle::Fail(Box::new(run.failure(engine, exception).await)),
         Verdict::Abandon => {
             engine.holds.release([&*run.hold]);
             return;
@@ -303,6 +341,7 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         Verdict::Fail { exception } => Some(exception),
         _ => error.as_ref(),
     };
+    remember(engine, run, &verdict, error).await;
     let error = error.map(|exception| (exception.class().to_owned(), exception.message().to_owned()));
     let end = End {
         told: run.told(engine),
@@ -320,35 +359,18 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
         .await;
 }
 
-/// A job that nobody here runs goes back uncounted for a while, or fails when that was asked for.
-async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: Refusal) {
-    let (class, why) = match refusal {
-        Refusal::Unknown { class } => (class, "no runner knows it"),
-        Refusal::NeedsFramework { class, what } => (class, what),
-        Refusal::Unreadable { reason } => (reason, "it cannot be read"),
-    };
-    let class = shown(&class);
-    if engine.options.on_unknown == OnUnknown::Fail {
-        let exception = Exception::new(UNKNOWN, format!("nobody here runs {class}: {why}"));
-        return conclude(engine, run, Verdict::Fail { exception }, None).await;
+/// Keeps what went wrong for the record of a job that may fail later; one that is done needs it no more.
+async fn remember(engine: &Engine, run: &Run, verdict: &Verdict, error: Option<&Exception>) {
+    match (verdict, error) {
+        (Verdict::Release { .. }, Some(exception)) => {
+            let text = exception.to_string();
+            engine.history.keep(&run.uuid, run.attempt, &text).await;
+        }
+        (Verdict::Delete, _) if run.attempt > 1 => {
+            engine.history.forget(&run.uuid).await;
+        }
+        _ => {}
     }
-    let now = Instant::now();
-    let put_off = engine.unknowns.put_off(&class, now);
-    if put_off.again {
-        share.leave(now + put_off.delay);
-    }
-    if put_off.say {
-        error!(queue = %run.reserved.queue, "Jobs of {class} are not run here ({why}); they go back uncounted, later each time. Register the class, run a PHP worker beside this one, or use --on-unknown=fail");
-    }
-    conclude(
-        engine,
-        run,
-        Verdict::Refund {
-            delay: Some(put_off.delay),
-        },
-        None,
-    )
-    .await;
 }
 
 impl Run {
@@ -390,13 +412,18 @@ impl Run {
         }
     }
 
-    fn failure(&self, engine: &Engine, exception: &Exception) -> FailedJob {
+    async fn failure(&self, engine: &Engine, exception: &Exception) -> FailedJob {
+        let earlier = if self.attempt > 1 {
+            engine.history.take(&self.uuid).await
+        } else {
+            String::new()
+        };
         FailedJob {
             uuid: self.uuid.clone(),
             connection: engine.options.connection.clone(),
             queue: self.reserved.queue.clone(),
             payload: self.reserved.payload.clone(),
-            exception: exception.to_string(),
+            exception: format!("{exception}{earlier}"),
         }
     }
 

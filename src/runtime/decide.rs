@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::runner::Decided;
 use crate::wire::Exception;
 
 /// The class of a failure that the job asked for (`Queue/ManuallyFailedException.php`).
@@ -60,6 +61,8 @@ pub enum Outcome {
         /// The wait that the job asks for in place of its backoff.
         retry_after: Option<Duration>,
     },
+    /// The framework ran it and has decided.
+    Decided(Decided),
     /// The job ran out of time.
     TimedOut,
     /// The worker stopped before the job was done.
@@ -113,6 +116,9 @@ pub fn decide(policy: &Policy, tried: &Tried<'_>, outcome: Outcome) -> Verdict {
         Outcome::FailedByJob { reason } => Verdict::Fail {
             exception: Exception::new(MANUAL, reason),
         },
+        Outcome::Decided(Decided::Deleted) => Verdict::Delete,
+        Outcome::Decided(Decided::Released { after, .. }) => Verdict::Release { delay: after },
+        Outcome::Decided(Decided::Failed { exception }) => Verdict::Fail { exception },
         Outcome::Interrupted => Verdict::Refund { delay: None },
         Outcome::Lost => Verdict::Abandon,
         Outcome::Error {

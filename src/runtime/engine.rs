@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::history::History;
 use super::hold::Holds;
 use super::pulse::Pulse;
 use super::report::Reporter;
@@ -65,6 +66,8 @@ pub struct Engine {
     pub queue: Arc<dyn Queue>,
     /// Where counters of `maxExceptions` are kept, when there is a readable cache.
     pub cache: Option<Arc<dyn Cache>>,
+    /// What went wrong with jobs before.
+    pub history: History,
     /// Who runs jobs.
     pub runner: Arc<dyn Runner>,
     /// How further jobs are dispatched.

@@ -73,6 +73,8 @@ pub struct Lane {
     pub queues: Vec<QueueName>,
     /// How many jobs it runs at a time, at least 1.
     pub slots: usize,
+    /// How many of them may run in PHP at a time; zero when none.
+    pub php: usize,
     /// The rules of its queues.
     pub rules: HashMap<QueueName, QueueRules>,
 }
@@ -87,8 +89,16 @@ impl Lane {
             name,
             queues: names,
             slots: slots.max(1),
+            php: usize::MAX,
             rules: queues.into_iter().collect(),
         }
+    }
+
+    /// The longest limit among its queues; `None` when one has none.
+    #[must_use]
+    pub fn longest(&self) -> Option<Duration> {
+        let longest = |longest: Duration, rules: &QueueRules| Some(longest.max(rules.timeout?));
+        self.rules.values().try_fold(Duration::ZERO, longest)
     }
 
     /// The rules of one of its queues.

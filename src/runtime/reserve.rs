@@ -15,6 +15,7 @@ use super::settle::Order;
 use super::state::{Pauses, StopReason};
 use super::troubles::{Subject, Witness};
 use super::unknown::Share;
+use crate::runner::seats::{Granted, Place, Seat};
 use crate::store::Error;
 use crate::store::port::{QueueName, Reserved, Settle};
 
@@ -42,6 +43,8 @@ pub struct Leased {
     pub hold: Arc<Hold>,
     /// The slot it will run in; free again when this is dropped.
     pub slot: Option<OwnedSemaphorePermit>,
+    /// Its seat, should it turn out to be a job for PHP.
+    pub seat: Option<Seat>,
     engine: Arc<Engine>,
 }
 
@@ -90,6 +93,7 @@ pub struct Reserver {
     slots: Arc<Semaphore>,
     share: Arc<Share>,
     dry: Arc<Dry>,
+    place: Option<Place>,
     is_dry: bool,
     dry_since: Option<Instant>,
     store: Witness,
@@ -107,6 +111,8 @@ impl Reserver {
             let doing = format!("{what} on lane {}", lane.name);
             Witness::new(&engine.troubles, Subject::Store, doing)
         };
+        let seats = engine.runner.seats().filter(|_| lane.php > 0);
+        let place = seats.map(|seats| seats.place(lane.php, lane.longest()));
         Self {
             store: witness("take jobs"),
             waiting: witness("wait for jobs"),
@@ -115,6 +121,7 @@ impl Reserver {
             slots,
             share,
             dry,
+            place,
             is_dry: false,
             dry_since: None,
             stood_back: None,
@@ -130,8 +137,11 @@ impl Reserver {
             if jobs.is_closed() {
                 return;
             }
-            let asking = self.engine.budget.take(permits.num_permits());
-            let asking = stopping.run_until_cancelled(asking);
+            let taking = stopping.run_until_cancelled(self.seats(permits.num_permits()));
+            let Some((most, seats)) = beat.during(taking).await else {
+                return;
+            };
+            let asking = stopping.run_until_cancelled(self.engine.budget.take(most));
             let Some(asked) = beat.during(asking).await else {
                 return;
             };
@@ -151,7 +161,7 @@ impl Reserver {
                     self.store.works();
                     self.retry = FIRST_RETRY;
                     let found = reserved.len();
-                    self.hand_on(reserved, permits, &jobs).await;
+                    self.hand_on(reserved, permits, seats, &jobs).await;
                     self.engine.budget.settle(asked, found);
                     if found == 0 {
                         self.idle(&beat, &queues, pauses).await;
@@ -226,12 +236,26 @@ impl Reserver {
         }
     }
 
+    /// How many of `slots` jobs may be reserved, and the seats for those among them that are for PHP. While
+    /// PHP cannot run there are none, and jobs for it go back.
+    async fn seats(&self, slots: usize) -> (usize, Vec<Seat>) {
+        let Some(place) = &self.place else {
+            return (slots, Vec::new());
+        };
+        match place.take(slots).await {
+            Granted::Seats(seats) => (seats.len(), seats),
+            Granted::Closed => (slots, Vec::new()),
+        }
+    }
+
     async fn hand_on(
         &self,
         reserved: Vec<Reserved>,
         mut permits: OwnedSemaphorePermit,
+        mut seats: Vec<Seat>,
         jobs: &mpsc::Sender<Leased>,
     ) {
+        seats.truncate(reserved.len());
         for reserved in reserved {
             let hold = self
                 .engine
@@ -242,6 +266,7 @@ impl Reserver {
                 reserved,
                 hold,
                 slot,
+                seat: seats.pop(),
                 engine: Arc::clone(&self.engine),
             };
             if jobs.send(leased).await.is_err() {

@@ -1,6 +1,7 @@
 //! What the worker is doing as a whole: running, paused, draining. Others ask for changes; lanes read.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::watch;
@@ -78,6 +79,8 @@ struct Inner {
     forced: CancellationToken,
     pauses: watch::Sender<Pauses>,
     served: Mutex<Vec<(QueueName, usize)>>,
+    reloadable: AtomicBool,
+    reloads: watch::Sender<u64>,
 }
 
 impl Default for State {
@@ -88,6 +91,8 @@ impl Default for State {
             forced: CancellationToken::new(),
             pauses: watch::Sender::new(Pauses::default()),
             served: Mutex::default(),
+            reloadable: AtomicBool::new(false),
+            reloads: watch::Sender::new(0),
         }))
     }
 }
@@ -97,6 +102,29 @@ impl State {
     pub fn stop(&self, reason: StopReason) {
         self.0.reason.get_or_init(|| reason);
         self.0.stopping.cancel();
+    }
+
+    /// Says that a restart needs not end the process: what runs jobs can be replaced within it.
+    pub fn allow_reloads(&self) {
+        self.0.reloadable.store(true, Ordering::Release);
+    }
+
+    /// Asks for a restart: of what runs jobs, where that can be replaced; else of the whole worker, which
+    /// ends for `reason`. Returns whether it goes on.
+    pub fn restart(&self, reason: StopReason) -> bool {
+        let goes_on = self.0.reloadable.load(Ordering::Acquire);
+        if goes_on {
+            self.0.reloads.send_modify(|count| *count += 1);
+        } else {
+            self.stop(reason);
+        }
+        goes_on
+    }
+
+    /// Tells of restarts that go on.
+    #[must_use]
+    pub fn reloads(&self) -> watch::Receiver<u64> {
+        self.0.reloads.subscribe()
     }
 
     /// Asks the worker to end what runs as well.

@@ -12,5 +12,5 @@ pub use aside::{Aside, AsideEnd, OnceJob, Waiting};
 pub use batches::{Batches, PruneBatches};
 pub use cache::{Cache, CacheValue, Names};
 pub use failed::{FailedFilter, FailedId, FailedJob, FailedJobs, FailedRow, Retried, Retry};
-pub use presence::{Presence, Process, Running};
+pub use presence::{PhpProcess, Presence, Process, Running};
 pub use queue::{Depth, Held, NewJob, Queue, QueueName, Receipt, Reserved, Settle, Settlement};

@@ -11,6 +11,7 @@ pub struct Exception {
     line: u32,
     trace: Vec<String>,
     previous: Option<Box<Self>>,
+    text: Option<String>,
 }
 
 impl Exception {
@@ -24,6 +25,16 @@ impl Exception {
             line: 0,
             trace: Vec::new(),
             previous: None,
+            text: None,
+        }
+    }
+
+    /// An exception that PHP has written out itself: `text` is what `(string) $exception` was there.
+    #[must_use]
+    pub fn recorded(class: impl Into<String>, message: impl Into<String>, text: impl Into<String>) -> Self {
+        Self {
+            text: Some(text.into()),
+            ..Self::new(class, message)
         }
     }
 
@@ -105,6 +116,9 @@ impl Exception {
 /// As PHP writes it: the first cause first, each later one after `Next`.
 impl fmt::Display for Exception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = &self.text {
+            return f.write_str(text);
+        }
         let mut chain = vec![self];
         while let Some(previous) = chain.last().and_then(|last| last.previous.as_deref()) {
             chain.push(previous);

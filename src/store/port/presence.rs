@@ -28,6 +28,24 @@ pub struct Process {
     pub queues: Vec<(String, usize)>,
     /// What it is working on.
     pub running: Vec<Running>,
+    /// Its PHP processes.
+    #[serde(default)]
+    pub php: Vec<PhpProcess>,
+}
+
+/// One process that runs PHP jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhpProcess {
+    /// Its process id.
+    pub pid: i32,
+    /// How many jobs it has begun.
+    pub jobs: u64,
+    /// The job it is at, if any.
+    pub job: Option<String>,
+    /// Its age in seconds.
+    pub age_s: u64,
+    /// Its resident memory in megabytes.
+    pub memory_mb: u64,
 }
 
 /// One running job.

@@ -35,9 +35,12 @@ impl Kind for Mariadb {
     const NAME: &'static str = "mariadbd";
 
     fn install(dir: &Path) {
+        // A server that starts removes what looks like its own from the directory of temporary tables.
+        std::fs::create_dir_all(dir.join("tmp")).expect("the directory is writable");
         let mut install = Command::new("mariadb-install-db");
         install
             .arg("--no-defaults")
+            .arg(format!("--tmpdir={}", dir.join("tmp").display()))
             .arg(format!("--datadir={}", dir.join("data").display()))
             .args(["--auth-root-authentication-method=normal", "--skip-test-db"]);
         if is_root() {
@@ -53,7 +56,10 @@ impl Kind for Mariadb {
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", path("data")))
+            // A server that starts removes what lies there of others.
+            .arg(format!("--tmpdir={}", path("data")))
             .arg(format!("--init-file={}", path("init.sql")))
+            .arg(format!("--tmpdir={}", path("tmp")))
             .arg(format!("--socket={}", path("socket")))
             .arg(format!("--port={port}"))
             .args(["--bind-address=127.0.0.1", "--skip-name-resolve"])

@@ -15,7 +15,7 @@ use harness::{
 use serde_json::Value;
 use sqlx::{PgPool, SqlitePool};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use worker::store::apalis::{ApalisRedis, ApalisSql};
 use worker::store::port::Queue;
 use worker::store::sql::SqliteOptions;
@@ -66,20 +66,17 @@ macro_rules! stock {
         match &$yard.place {
             Place::Redis(_, connection, _) => {
                 let config = apalis_redis::Config::default().queue($queue);
-                #[expect(unused_mut, reason = "not every use changes it")]
-                let mut $storage = RedisStorage::<Value>::new((**connection).clone()).with_config(config);
+                let $storage = RedisStorage::<Value>::new((**connection).clone()).with_config(config);
                 $body
             }
             Place::Sqlite(_, pool) => {
                 let config = apalis_sqlite::Config::default().queue($queue);
-                #[expect(unused_mut, reason = "not every use changes it")]
-                let mut $storage = SqliteStorage::<Value>::new(pool).with_config(config);
+                let $storage = SqliteStorage::<Value>::new(pool).with_config(config);
                 $body
             }
             Place::Postgres(_, pool) => {
                 let config = apalis_postgres::Config::default().queue($queue);
-                #[expect(unused_mut, reason = "not every use changes it")]
-                let mut $storage = PostgresStorage::<Value>::new(pool).with_config(config);
+                let $storage = PostgresStorage::<Value>::new(pool).with_config(config);
                 $body
             }
         }
@@ -210,14 +207,20 @@ impl Yard {
 
     /// The same inside something asynchronous.
     pub(crate) async fn push_now(&self, queue: &str, args: &[Value]) {
-        stock!(self, queue, storage => storage.push_bulk(args.to_vec()).await.expect("the stock push works"));
+        stock!(self, queue, storage => {
+            let mut storage = storage;
+            storage.push_bulk(args.to_vec()).await.expect("the stock push works");
+        });
     }
 
     /// Pushes one stock task with settings of its own.
     pub(crate) fn push_task(&self, queue: &str, task: TaskBuilder<Value>) {
         let task = task.build();
         self.run(async {
-            stock!(self, queue, storage => storage.push_task(task).await.expect("the stock push works"));
+            stock!(self, queue, storage => {
+                let mut storage = storage;
+                storage.push_task(task).await.expect("the stock push works");
+            });
         });
     }
 
@@ -263,19 +266,20 @@ impl Yard {
         })
     }
 
-    /// Starts a stock worker that notes what it is given.
-    pub(crate) fn stock_worker(&self, name: &'static str, queue: &str) -> (Seen, JoinHandle<()>) {
+    /// Starts a stock worker that notes what it is given, and ends when what is returned is dropped.
+    pub(crate) fn stock_worker(&self, name: &'static str, queue: &str) -> (Seen, JoinSet<()>) {
         let seen = Seen::default();
-        let _inside = self.runtime.enter();
         let noted = Arc::clone(&seen);
-        let handle = stock!(self, queue, storage => {
-            tokio::spawn(async move {
+        let mut tasks = JoinSet::new();
+        stock!(self, queue, storage => {
+            let run = async move {
                 let worker = WorkerBuilder::new(name).backend(storage).data(noted).build(note);
-                // It is aborted at the end of the test; a worker that ends before shows in what it has seen.
+                // A worker that ends before the test does shows in what it has seen.
                 drop(worker.run().await);
-            })
+            };
+            tasks.spawn_on(run, self.runtime.handle());
         });
-        (seen, handle)
+        (seen, tasks)
     }
 
     /// Makes every worker of a queue one that was not heard of for long.

@@ -7,8 +7,9 @@ use harness::{DEADLINE, Daemon};
 use crate::site::{Job, WORKER, on_every_site};
 
 /// Every command.
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "run",
+    "run-job",
     "work",
     "demo",
     "dispatch",

@@ -1,6 +1,8 @@
 //! The application's tables on database servers.
 
-use harness::{Daemon, MariadbDatabase, MariadbServer, PostgresDatabase, PostgresServer, TestDatabase};
+use harness::{
+    Daemon, MariadbDatabase, MariadbServer, PgBouncer, PostgresDatabase, PostgresServer, TestDatabase,
+};
 
 use super::{Report, examine};
 use crate::site::{Job, WORKER};
@@ -135,7 +137,7 @@ on_every_server! {
 
     fn an_index_that_reservations_need(database: &dyn TestDatabase) {
         doctor(database, &[]).one("table.index").is("note", "table jobs", "no index").fixed_by("worker migrate --indexes");
-        database.execute("create index worker_ready on jobs (queue, available_at, id)");
+        worker(database, &["migrate", "--indexes"]).run_to_end().success();
         assert_eq!(doctor(database, &[]).of("table.index").len(), 0);
     }
 
@@ -175,6 +177,21 @@ fn a_postgres_that_does_not_answer_or_takes_no_writes() {
         .is("error", "PostgreSQL", "within 4 s");
 }
 
+/// Sessions are shared there, so nothing of one may be counted on.
+#[test]
+fn a_postgres_behind_a_pooler_is_examined_all_the_same() {
+    let database = PostgresDatabase::temp();
+    worker(&database, &["migrate"]).run_to_end().success();
+    insert(&database, "banking", (10, None));
+    let pooler = PgBouncer::start(&database, &["pool_mode = transaction", "default_pool_size = 1"]);
+    let report = doctor(&database, &[("DB_PORT", &pooler.port().to_string())]);
+    report
+        .one("queue.unserved")
+        .is("warning", "queue banking", "has 1 jobs");
+    assert_eq!(report.of("connection.incomplete").len(), 0, "{:#}", report.json);
+    assert_eq!(report.json["stores"][0]["payloads_seen"], 1);
+}
+
 /// An encoding is a property of the whole database there.
 #[test]
 fn a_postgres_that_cannot_hold_every_character() {
@@ -198,12 +215,21 @@ fn a_postgres_that_cannot_hold_every_character() {
         .fixed_by("UTF8");
 }
 
+/// Its clock is moved for all but its administrators.
 #[test]
-fn a_mariadb_that_does_not_answer_or_takes_no_writes() {
+fn a_mariadb_that_is_late_takes_no_writes_or_does_not_answer() {
     let server = MariadbServer::start(&[]);
     let database = server.database();
-    database.execute("set global read_only = 1");
-    doctor(&database, &[])
+    database.execute(
+        "create user app@'%' identified by 'secret'; grant select, insert, update, delete on *.* to app@'%'; \
+         set global init_connect = 'set timestamp = unix_timestamp() + 100'; set global read_only = 1",
+    );
+    let report = doctor(&database, &[("DB_USERNAME", "app"), ("DB_PASSWORD", "secret")]);
+    report
+        .one("connection.clock")
+        .is("error", "database", "s ahead of this host's")
+        .fixed_by("timedatectl");
+    report
         .one("connection.read-only")
         .is("error", "database", "takes no writes");
     server.pause();
@@ -212,22 +238,6 @@ fn a_mariadb_that_does_not_answer_or_takes_no_writes() {
     report
         .one("connection.unreachable")
         .is("error", "database", "within 4 s");
-}
-
-/// The server's clock is moved for all but its administrators.
-#[test]
-fn a_mariadb_whose_clock_is_wrong() {
-    let server = MariadbServer::start(&[]);
-    let database = server.database();
-    database.execute(
-        "create user app@'%' identified by 'secret'; grant select, insert, update, delete on *.* to app@'%'; \
-         set global init_connect = 'set timestamp = unix_timestamp() + 100'",
-    );
-    let report = doctor(&database, &[("DB_USERNAME", "app"), ("DB_PASSWORD", "secret")]);
-    report
-        .one("connection.clock")
-        .is("error", "database", "s ahead of this host's")
-        .fixed_by("timedatectl");
 }
 
 #[test]

@@ -5,94 +5,66 @@ use std::path::PathBuf;
 use harness::DEADLINE;
 use serde_json::json;
 
-use super::site::Site;
+use super::site::{Site, on_every_installation};
 
 const SAMPLE: &str = r"Worker\Demo\Sample";
 
-/// `php artisan queue:restart` ends this worker, after its present job.
-fn laravel_restarts_us(site: &Site) {
-    let slow = json!({"sleepMs": 3000, "journal": site.lines_file()});
-    let mut worker = site.consume(&[]);
-    site.laravel.push(r"Worker\Demo\Slow", &slow, &[]);
-    site.wait_for_event("start");
-    site.laravel.php(&["queue:restart"]);
-    worker.wait_for_line("queue:restart was called", DEADLINE);
-    assert_eq!(worker.wait_exit(DEADLINE), 0);
-    assert_eq!(site.counts("end").len(), 1);
-    site.wait_until_empty();
+on_every_installation! {
+    /// `php artisan queue:restart` ends this worker, after its present job.
+    fn laravel_restarts_us(site: Site) {
+        let slow = json!({"sleepMs": 3000, "journal": site.lines_file()});
+        let mut worker = site.consume(&[]);
+        site.laravel.push(r"Worker\Demo\Slow", &slow, &[]);
+        site.wait_for_event("start");
+        site.laravel.php(&["queue:restart"]);
+        worker.wait_for_line("queue:restart was called", DEADLINE);
+        assert_eq!(worker.wait_exit(DEADLINE), 0);
+        assert_eq!(site.counts("end").len(), 1);
+        site.wait_until_empty();
 
-    // The next one does not take the old signal for a new one.
-    site.run(&["run", "--queue=default", "--stop-when-empty"]);
-    site.laravel
-        .push(SAMPLE, &json!({"journal": site.lines_file()}), &[]);
-    site.consume_one();
-    assert_eq!(site.counts("end").len(), 2);
-}
-
-#[test]
-fn laravel_restarts_us_through_redis() {
-    laravel_restarts_us(&Site::redis());
-}
-
-#[test]
-fn laravel_restarts_us_through_the_database() {
-    laravel_restarts_us(&Site::sqlite());
-}
-
-/// `worker restart` ends a PHP worker.
-fn we_restart_laravel(site: &Site) {
-    let mut php = site.php_consumes(&[]);
-    site.laravel.push("RecordJob", &json!({}), &[]);
-    site.laravel.journal().wait_for(1);
-    site.run(&["restart"]);
-    assert_eq!(php.wait_exit(DEADLINE), 0);
-}
-
-#[test]
-fn we_restart_laravel_through_redis() {
-    we_restart_laravel(&Site::redis());
-}
-
-#[test]
-fn we_restart_laravel_through_the_database() {
-    we_restart_laravel(&Site::sqlite());
-}
-
-/// A paused queue is left alone, other queues are served; also by a worker that starts later.
-fn a_paused_queue_is_held(site: &Site) {
-    let push = |queue: &str| {
-        let queue = format!("--queue={queue}");
+        // The next one does not take the old signal for a new one.
+        site.run(&["run", "--queue=default", "--stop-when-empty"]);
         site.laravel
-            .push(SAMPLE, &json!({"journal": site.lines_file()}), &[&queue]);
-    };
-    let mut first = site.consume(&["--queue=high"]);
-    site.run(&["pause", "default"]);
-    first.wait_for_line("Queue default was paused", DEADLINE);
-    push("default");
-    push("high");
-    assert_eq!(site.wait_for_event("end").queue, "high");
-    drop(first);
+            .push(SAMPLE, &json!({"journal": site.lines_file()}), &[]);
+        site.consume_one();
+        assert_eq!(site.counts("end").len(), 2);
+    }
 
-    let mut second = site.consume(&["--queue=high"]);
-    second.wait_for_line("Queue default was paused", DEADLINE);
-    push("high");
-    harness::wait_until(DEADLINE, || site.counts("end").len() == 2);
-    assert!(site.lines().iter().all(|line| line.queue == "high"));
-    assert_eq!(site.jobs("default").len(), 1);
+    /// `worker restart` ends a PHP worker.
+    fn we_restart_laravel(site: Site) {
+        let mut php = site.php_consumes(&[]);
+        site.laravel.push("RecordJob", &json!({}), &[]);
+        site.laravel.journal().wait_for(1);
+        site.run(&["restart"]);
+        assert_eq!(php.wait_exit(DEADLINE), 0);
+    }
 
-    site.run(&["resume", "default"]);
-    site.wait_until_empty();
-    assert_eq!(site.counts("end").len(), 3);
-}
+    /// A paused queue is left alone, other queues are served; also by a worker that starts later.
+    fn a_paused_queue_is_held(site: Site) {
+        let push = |queue: &str| {
+            let queue = format!("--queue={queue}");
+            site.laravel
+                .push(SAMPLE, &json!({"journal": site.lines_file()}), &[&queue]);
+        };
+        let mut first = site.consume(&["--queue=high"]);
+        site.run(&["pause", "default"]);
+        first.wait_for_line("Queue default was paused", DEADLINE);
+        push("default");
+        push("high");
+        assert_eq!(site.wait_for_event("end").queue, "high");
+        drop(first);
 
-#[test]
-fn a_queue_paused_through_redis_is_held() {
-    a_paused_queue_is_held(&Site::redis());
-}
+        let mut second = site.consume(&["--queue=high"]);
+        second.wait_for_line("Queue default was paused", DEADLINE);
+        push("high");
+        harness::wait_until(DEADLINE, || site.counts("end").len() == 2);
+        assert!(site.lines().iter().all(|line| line.queue == "high"));
+        assert_eq!(site.jobs("default").len(), 1);
 
-#[test]
-fn a_queue_paused_through_the_database_is_held() {
-    a_paused_queue_is_held(&Site::sqlite());
+        site.run(&["resume", "default"]);
+        site.wait_until_empty();
+        assert_eq!(site.counts("end").len(), 3);
+    }
 }
 
 /// `php artisan down` holds all queues, for workers that run and for those that start; `--force` does not

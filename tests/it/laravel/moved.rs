@@ -49,7 +49,7 @@ fn php_runs_what_was_moved(from: &str, to: &str) {
         "{ran:?}"
     );
     site.wait_until_empty();
-    wait_until(DEADLINE, || site.database().jobs().is_empty());
+    wait_until(DEADLINE, || site.file().jobs().is_empty());
     assert!(site.failed().is_empty());
 }
 
@@ -97,6 +97,6 @@ async fn php_waits_for_the_hold_in_redis() {
 async fn php_waits_for_the_hold_in_a_table() {
     let site = Site::sqlite();
     site.run(&["migrate"]);
-    let queue = SqlQueue::new(&open_sqlite(&site.database().path()).await);
+    let queue = SqlQueue::new(&open_sqlite(&site.file().path()).await);
     php_waits_for_the_hold(&site, &queue, "database").await;
 }

@@ -45,6 +45,16 @@ fn a_thousand_jobs_in_redis_run_once_each() {
     assert!(each_job_runs_once(&Site::redis()).is_empty());
 }
 
+#[test]
+fn a_thousand_jobs_in_mariadb_run_once_each() {
+    assert!(each_job_runs_once(&Site::mariadb()).is_empty());
+}
+
+#[test]
+fn a_thousand_jobs_in_postgres_run_once_each() {
+    assert!(each_job_runs_once(&Site::postgres()).is_empty());
+}
+
 /// SQLite refuses the write of a transaction that began with a read when someone else writes meanwhile, and
 /// Laravel's transactions begin so: now and then a PHP worker cannot delete what it has run. That row stays
 /// reserved; all others are gone.

@@ -1,10 +1,41 @@
 //! One installation: a store, the Laravel application on it, and this worker beside it.
+//!
+//! A test written with [`on_every_installation`] runs once on each kind of store.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use harness::{DEADLINE, Daemon, FailedRow, Laravel, Running, Scratch, SharedRedis, SqliteDatabase, poll};
+use harness::{
+    DEADLINE, Daemon, FailedRow, Laravel, MariadbDatabase, PostgresDatabase, Running, Scratch, SharedRedis,
+    SqliteDatabase, TestDatabase, poll,
+};
 use serde_json::Value;
+
+/// Makes one test of each case for every kind of store.
+macro_rules! on_every_installation {
+    ($($(#[$doc:meta])* fn $name:ident($site:ident: Site) $body:block)*) => {
+        $($(#[$doc])* fn $name($site: Site) $body)*
+
+        mod redis {
+            $(#[test] fn $name() { super::$name(super::Site::redis()); })*
+        }
+
+        mod sqlite {
+            $(#[test] fn $name() { super::$name(super::Site::sqlite()); })*
+        }
+
+        mod mariadb {
+            $(#[test] fn $name() { super::$name(super::Site::mariadb()); })*
+        }
+
+        mod postgres {
+            $(#[test] fn $name() { super::$name(super::Site::postgres()); })*
+        }
+    };
+}
+
+pub(crate) use on_every_installation;
 
 /// A job as it lies in the store.
 #[derive(Debug, Clone)]
@@ -31,32 +62,55 @@ impl Lying {
 pub(crate) struct Site {
     /// The Laravel application.
     pub(crate) laravel: Laravel,
-    redis: Option<SharedRedis>,
-    database: SqliteDatabase,
+    /// Where queues, cache and locks are, unless everything is in the database.
+    pub(crate) redis: Option<SharedRedis>,
+    /// Failed jobs and batches, and the rest where there is no Redis.
+    database: Arc<dyn TestDatabase>,
+    file: Option<Arc<SqliteDatabase>>,
     dir: Scratch,
 }
 
 impl Site {
     /// Queues and cache in Redis, failed jobs in SQLite.
     pub(crate) fn redis() -> Self {
-        let (redis, database) = (harness::shared_redis(), SqliteDatabase::temp());
-        let laravel = Laravel::new().envs(database.env()).envs(redis.env());
+        let (redis, file) = (harness::shared_redis(), Arc::new(SqliteDatabase::temp()));
+        let laravel = Laravel::new().envs(file.env()).envs(redis.env());
         Self {
             laravel,
             redis: Some(redis),
-            database,
+            database: Arc::<SqliteDatabase>::clone(&file),
+            file: Some(file),
             dir: Scratch::new(),
         }
     }
 
     /// Everything in one SQLite file.
     pub(crate) fn sqlite() -> Self {
-        let database = SqliteDatabase::temp();
+        let file = Arc::new(SqliteDatabase::temp());
+        let database: Arc<dyn TestDatabase> = Arc::<SqliteDatabase>::clone(&file);
+        Self {
+            file: Some(file),
+            ..Self::on(database)
+        }
+    }
+
+    /// Everything in one MariaDB database.
+    pub(crate) fn mariadb() -> Self {
+        Self::on(Arc::new(MariadbDatabase::temp()))
+    }
+
+    /// Everything in one PostgreSQL database.
+    pub(crate) fn postgres() -> Self {
+        Self::on(Arc::new(PostgresDatabase::temp()))
+    }
+
+    fn on(database: Arc<dyn TestDatabase>) -> Self {
         let laravel = Laravel::new().envs(database.env()).env("CACHE_STORE", "database");
         Self {
             laravel,
             redis: None,
             database,
+            file: None,
             dir: Scratch::new(),
         }
     }
@@ -65,6 +119,13 @@ impl Site {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.laravel = self.laravel.env(name, value);
         self
+    }
+
+    /// With a `retry_after` of so many seconds, in PHP and here.
+    pub(crate) fn retry_after(self, seconds: u32) -> Self {
+        let seconds = seconds.to_string();
+        self.env("REDIS_QUEUE_RETRY_AFTER", &seconds)
+            .env("DB_QUEUE_RETRY_AFTER", &seconds)
     }
 
     /// A command of this worker, with the application's own environment.
@@ -105,7 +166,7 @@ impl Site {
     pub(crate) fn jobs(&self, queue: &str) -> Vec<Lying> {
         match &self.redis {
             Some(redis) => redis_jobs(redis, queue),
-            None => self.sqlite_jobs(queue),
+            None => self.table_jobs(queue),
         }
     }
 
@@ -121,9 +182,9 @@ impl Site {
         self.redis.as_ref().expect("the queues are in Redis")
     }
 
-    /// The database: of the failed jobs, and of the connection `database`.
-    pub(crate) fn database(&self) -> &SqliteDatabase {
-        &self.database
+    /// The SQLite file: of the failed jobs, and of the connection `database`.
+    pub(crate) fn file(&self) -> &SqliteDatabase {
+        self.file.as_deref().expect("the database is an SQLite file")
     }
 
     /// The rows of `failed_jobs`.
@@ -163,7 +224,7 @@ impl Site {
         counts
     }
 
-    fn sqlite_jobs(&self, queue: &str) -> Vec<Lying> {
+    fn table_jobs(&self, queue: &str) -> Vec<Lying> {
         let mut rows = self.database.jobs();
         rows.retain(|row| row.queue == queue);
         rows.sort_by_key(|row| (row.available_at, row.id));

@@ -24,6 +24,7 @@ fn process(id: &str) -> Process {
         state: "running".to_owned(),
         queues: vec![("mail".to_owned(), 10)],
         running: Vec::new(),
+        php: Vec::new(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod claim;
 mod faults;
+mod idle;
 mod tables;
 mod texts;
 mod tls;

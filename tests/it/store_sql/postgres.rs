@@ -4,6 +4,7 @@ mod announce;
 mod faults;
 mod pooler;
 mod proxy;
+mod said;
 mod tables;
 mod tls;
 mod workers;

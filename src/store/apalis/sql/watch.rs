@@ -53,7 +53,6 @@ impl Watch {
     }
 }
 
-#[expect(clippy::infinite_loop, reason = "the task's owner aborts it")]
 async fn run(table: Arc<dyn Table>, waiters: Arc<Waiters>) {
     loop {
         let until = look(&*table, &waiters).await;

@@ -21,6 +21,7 @@ pub(in crate::store) mod statements;
 mod survey;
 mod watch;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -43,6 +44,9 @@ use crate::store::sql::options::{PostgresOptions, SqlOptions};
 use crate::store::{Error, Kind};
 use crate::wire::raw::Nul;
 
+/// A reservation that takes longer may want the index.
+const SLOW: Duration = Duration::from_millis(500);
+
 /// A PostgreSQL database.
 #[derive(Debug)]
 pub(in crate::store::sql) struct Postgres {
@@ -60,6 +64,8 @@ struct Shared {
     failures: failures::Known,
     /// The longest pause between two looks at a table that announces nothing.
     sleep: Duration,
+    /// Whether it was said that taking jobs is slow.
+    said_slow: AtomicBool,
 }
 
 impl Postgres {
@@ -71,6 +77,7 @@ impl Postgres {
             hints: Hints::default(),
             failures: failures::Known::default(),
             sleep: options.sleep,
+            said_slow: AtomicBool::new(false),
         };
         Self {
             db: Arc::new(db),
@@ -94,12 +101,17 @@ impl Dialect for Postgres {
         let db = Arc::clone(&self.db);
         // A task of its own, so that what was claimed is known when the caller has gone away.
         self.claims.spawn(async move {
-            if let Err(Ok(unwanted)) = reply.send(jobs::claim(&db, &claim).await) {
-                give_back(&db, &unwanted).await;
+            let claimed = jobs::claim(&db, &claim).await;
+            let took = claimed.as_ref().map_or(Duration::ZERO, |taken| taken.took);
+            if let Err(Ok(unwanted)) = reply.send(claimed) {
+                give_back(&db, &unwanted.rows).await;
+            }
+            if took > SLOW && !db.said_slow.load(Ordering::Acquire) {
+                advise(&db, took).await;
             }
         });
         let gone = |_| Error::new(Kind::Lost, action.clone(), "the database is being closed");
-        let claimed = during(answer.await.map_err(gone)?, action)?;
+        let claimed = during(answer.await.map_err(gone)?, action)?.rows;
         if !claimed.is_empty() {
             self.db.hints.stir();
         }
@@ -284,6 +296,18 @@ impl Shared {
         if !due.is_empty() {
             self.hints.came(due.into_iter().map(|job| job.queue.clone()));
         }
+    }
+}
+
+/// Says what would make reservations faster, when that is known.
+async fn advise(db: &Shared, took: Duration) {
+    if matches!(admin::wants_index(db).await, Ok(true)) && !db.said_slow.swap(true, Ordering::AcqRel) {
+        tracing::warn!(
+            duration_ms = took.as_millis(),
+            "Reserving took {} ms, since the table {} has no index for it: `worker migrate --indexes` makes one",
+            took.as_millis(),
+            db.sql.tables.jobs
+        );
     }
 }
 

@@ -13,15 +13,21 @@ use super::{fixture, open};
 use crate::store::engine::until;
 use crate::store_sql::{MAIL, new_job, push, settle, take};
 
-/// How often a transaction of this database has begun to wait for a lock, and whether one waits now.
-fn waits(database: &MariadbDatabase) -> Option<String> {
+/// A count that the server keeps of waits for locks on rows.
+fn row_lock(database: &MariadbDatabase, what: &str) -> i64 {
     let sql = format!(
-        "select cast(t.trx_wait_started as char) from information_schema.innodb_trx t \
-         join information_schema.processlist p on p.id = t.trx_mysql_thread_id \
-         where t.trx_state = 'LOCK WAIT' and p.db = '{}'",
-        database.name()
+        "select cast(variable_value as signed) from information_schema.global_status \
+         where variable_name = 'INNODB_ROW_LOCK_{what}'"
     );
-    database.texts(&sql).pop()
+    database.number(&sql)
+}
+
+/// Waits until somebody waits for the lock on a row.
+async fn until_one_waits(database: &MariadbDatabase) {
+    until("one waits for a lock", async || {
+        (row_lock(database, "CURRENT_WAITS") > 0).then_some(())
+    })
+    .await;
 }
 
 /// Deletes two jobs as a task of its own.
@@ -42,7 +48,9 @@ fn settling(queue: &SqlQueue, jobs: &[worker::store::port::Reserved]) -> JoinSet
 /// Who loses a deadlock tries again and says nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadlocks_are_tried_again() {
-    let (database, _db, queue) = fixture().await;
+    let server = MariadbServer::start(&[]);
+    let database = server.database();
+    let (_db, queue) = open(&database).await;
     push(&queue, &["a", "b"]).await;
     let jobs = take(&queue, 2).await;
     let mut other = database.connect().await.expect("connect");
@@ -54,18 +62,14 @@ async fn deadlocks_are_tried_again() {
     let lock = |id: u32| format!("select id from jobs where id = {id} for update");
     let lock = |id| sqlx::query(sqlx::AssertSqlSafe(lock(id)));
     lock(2).fetch_all(&mut *transaction).await.expect("lock");
-    let deadlocks = "select variable_value from information_schema.global_status \
-        where variable_name = 'INNODB_DEADLOCKS'";
-    let before: u64 = database.texts(deadlocks)[0].parse().expect("a number");
     let mut task = settling(&queue, &jobs);
-    until("it waits for the second row", async || waits(&database)).await;
+    until_one_waits(&database).await;
+    // It holds the first one meanwhile: that this can be had means that it has lost.
     lock(1)
         .fetch_all(&mut *transaction)
         .await
         .expect("the other one loses");
-    let after: u64 = database.texts(deadlocks)[0].parse().expect("a number");
-    assert!(after > before, "no deadlock");
-    until("it waits again", async || waits(&database)).await;
+    until_one_waits(&database).await;
     transaction.commit().await.expect("commit");
     let held = task.join_next().await.expect("a task").expect("it ends well");
     assert_eq!(held, [Held::Yes, Held::Yes]);
@@ -75,7 +79,9 @@ async fn deadlocks_are_tried_again() {
 /// Who waits for a lock in vain waits again, for a while, and then says that it may be better later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lock_waits_are_tried_again() {
-    let (database, _db, queue) = fixture().await;
+    let server = MariadbServer::start(&[]);
+    let database = server.database();
+    let (_db, queue) = open(&database).await;
     push(&queue, &["a"]).await;
     let jobs = take(&queue, 1).await;
     let mut other = database.connect().await.expect("connect");
@@ -83,9 +89,9 @@ async fn lock_waits_are_tried_again() {
     let lock = "select id from jobs for update";
     transaction.execute(lock).await.expect("lock");
     let mut task = settling(&queue, &jobs);
-    let first = until("it waits", async || waits(&database)).await;
+    until_one_waits(&database).await;
     until("it waits again", async || {
-        waits(&database).filter(|again| *again != first)
+        (row_lock(&database, "WAITS") > 1).then_some(())
     })
     .await;
     transaction.rollback().await.expect("rollback");
@@ -125,16 +131,24 @@ async fn forced_errors_are_tried_again() {
     }
 }
 
-/// Ends all connections to a database but the one that asks.
-fn kill_connections(database: &MariadbDatabase) -> usize {
+/// Ends all connections to a database but the one that asks; how many there were.
+async fn kill_connections(database: &MariadbDatabase) -> usize {
     let others = format!(
         "select cast(id as char) from information_schema.processlist where db = '{}' and id <> connection_id()",
         database.name()
     );
-    let ids = database.texts(&others);
-    let kill = |id: &String| database.execute(&format!("kill connection {id}"));
-    ids.iter().for_each(kill);
-    ids.len()
+    let mut killer = database.connect().await.expect("connect");
+    let rows = sqlx::query(sqlx::AssertSqlSafe(others))
+        .fetch_all(&mut killer)
+        .await
+        .expect("list connections");
+    for row in &rows {
+        let id: String = sqlx::Row::get_unchecked(row, 0);
+        // One that has ended by itself meanwhile cannot be killed.
+        let kill = sqlx::query(sqlx::AssertSqlSafe(format!("kill connection {id}")));
+        drop(kill.execute(&mut killer).await);
+    }
+    rows.len()
 }
 
 /// Connections that are killed are made anew: what claims, renews and looks does not even notice.
@@ -143,21 +157,21 @@ async fn killed_connections_are_made_anew() {
     let (database, _db, queue) = fixture().await;
     for round in 0..5 {
         push(&queue, &["a"]).await;
-        assert!(kill_connections(&database) > 0);
+        assert!(kill_connections(&database).await > 0);
         let job = take(&queue, 1).await.remove(0);
         assert_eq!(job.attempts, 1, "round {round}");
-        kill_connections(&database);
+        kill_connections(&database).await;
         let receipts = [(job.queue.clone(), job.receipt.clone())];
         let renewed = queue.renew(&receipts, Duration::from_secs(60)).await;
         assert_eq!(renewed.expect("renew"), [Held::Yes]);
-        kill_connections(&database);
+        kill_connections(&database).await;
         queue.ping().await.expect("ping");
         assert_eq!(settle(&queue, &job, Settle::Delete).await, Held::Yes);
     }
     // A kill while a lane waits: the next look is made on a new connection.
     let names = [QueueName::new(MAIL)];
     let (waited, ()) = tokio::join!(queue.wait(&names, Duration::from_secs(20)), async {
-        kill_connections(&database);
+        kill_connections(&database).await;
         let insert = "insert into jobs (queue, payload, attempts, available_at, created_at) \
             values ('mail', 'late', 0, 0, 0)";
         database.execute(insert);

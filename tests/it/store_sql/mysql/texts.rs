@@ -101,14 +101,21 @@ async fn a_damaged_payload_is_given() {
     php.execute("set session sql_mode = ''")
         .await
         .expect("a lenient mode");
-    sqlx::query(
-        "insert into jobs (queue, payload, attempts, available_at, created_at) values (?, ?, 0, 0, 0)",
-    )
-    .bind(MAIL)
-    .bind(EMOJI)
-    .execute(&mut php)
-    .await
-    .expect("a lenient server cuts");
+    let insert =
+        "insert into jobs (queue, payload, attempts, available_at, created_at) values (?, ?, 0, 0, 0)";
+    let cut = sqlx::query(insert).bind(MAIL).bind(EMOJI).execute(&mut php).await;
+    // MySQL 8 refuses in every mode; there the row is one that an older server cut.
+    if cut.is_err_and(|error| error.to_string().contains("impossible for parameter")) {
+        let (before, _) = EMOJI
+            .split_once('\u{1F9FE}')
+            .expect("the payload holds a receipt");
+        let again = sqlx::query(insert)
+            .bind(MAIL)
+            .bind(before)
+            .execute(&mut php)
+            .await;
+        again.expect("plain text is taken");
+    }
     let job = take(&queue, 1).await.remove(0);
     assert!(job.payload.len() < EMOJI.len(), "the server has cut it");
     let failed = Settle::Fail(Box::new(failure(&job.payload, "unreadable")));

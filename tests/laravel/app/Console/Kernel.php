@@ -12,5 +12,6 @@ class Kernel extends ConsoleKernel
         Commands\PushClosureCommand::class,
         Commands\PushRawCommand::class,
         Commands\PushStringCommand::class,
+        Commands\ScenarioPushCommand::class,
     ];
 }

@@ -48,6 +48,10 @@ impl News {
     pub(super) async fn next(&self) {
         let mut ears = self.ears.lock().await;
         if ears.listener.is_none() {
+            // A pooler in transaction mode passes no notes on.
+            if self.pool.door().is_pooled() {
+                return tokio::time::sleep(DEAF).await;
+            }
             if ears.at.is_some_and(|at| at.elapsed() < RETRY) {
                 return tokio::time::sleep(DEAF).await;
             }
@@ -72,7 +76,7 @@ impl News {
             .acquire_timeout(OPEN)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_lazy_with(self.pool.door().listening());
+            .connect_lazy_with(self.pool.door().listening().clone());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;

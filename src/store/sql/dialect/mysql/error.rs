@@ -136,11 +136,38 @@ pub(super) fn lacks_column(error: &sqlx::Error) -> bool {
 
 fn kind(number: u16) -> Kind {
     match number {
-        // Too busy, out of memory, disk or allowance, interrupted, in the way of others, shutting down, not
+        // The server's files or memory (1 to 50), too busy, out of memory, disk or allowance, interrupted, in the way of others, shutting down, not
         // the primary (any more): it may be better later, and the transaction was undone.
-        3 | 28 | 1020 | 1021 | 1026 | 1037 | 1038 | 1040 | 1041 | 1047 | 1053 | 1114 | 1135 | 1180 | 1203
-        | 1205 | 1206 | 1213 | 1226 | 1290 | 1317 | 1412 | 1615 | 1637 | 1792 | 1836 | 1969 | 3024 | 3100
-        | 3101 | 3572 => Kind::Transient,
+        1..=50
+        | 1020
+        | 1021
+        | 1026
+        | 1037
+        | 1038
+        | 1040
+        | 1041
+        | 1047
+        | 1053
+        | 1114
+        | 1135
+        | 1180
+        | 1203
+        | 1205
+        | 1206
+        | 1213
+        | 1226
+        | 1290
+        | 1317
+        | 1412
+        | 1615
+        | 1637
+        | 1792
+        | 1836
+        | 1969
+        | 3024
+        | 3100
+        | 3101
+        | 3572 => Kind::Transient,
         // The connection was closed, by a person, by age, or by the network.
         1152 | 1158..=1161 | 1184 | 1927 | 3169 | 4031 => Kind::Lost,
         // Damaged tables and indexes.
@@ -175,7 +202,7 @@ const NAMES_ONLY: [u16; 26] = [
 /// What to do about an error; empty when the server's words say it all.
 fn advice(number: u16) -> &'static str {
     match number {
-        1021 | 1026 | 3 | 28 => "there is no space left on the server's disk",
+        3 | 20 | 28 | 1021 | 1026 => "there is no space left on the server's disk",
         1040 => "raise max_connections, or run fewer processes",
         1044 | 1142 | 1143 => "grant the right to the user of DB_USERNAME",
         1045 | 1698 => "check DB_USERNAME and DB_PASSWORD, and from which hosts the user may come",
@@ -187,7 +214,9 @@ fn advice(number: u16) -> &'static str {
         1264 => "a number does not fit its column",
         1290 | 1792 | 1836 => "the server is read only, perhaps a replica since a failover",
         1665 => "set binlog_format to ROW or MIXED, since the worker uses READ COMMITTED",
-        1300 | 1366 => "the table does not hold such characters, make its character set utf8mb4",
+        1300 | 1366 | 3854 | 3988 => {
+            "the table does not hold such characters, make its character set utf8mb4"
+        }
         1406 => "make the column longer, as Laravel's migrations have it",
         _ => "",
     }

@@ -37,6 +37,8 @@ const SHORT: usize = 65_000;
 
 const BAD_STRING: u16 = 1300;
 const BAD_VALUE: u16 = 1366;
+/// What MySQL 8 and later say in place of the two above.
+const NO_CONVERSION: [u16; 2] = [3854, 3988];
 const BAD_TIME: u16 = 1292;
 const TOO_LONG: u16 = 1406;
 const NO_COLUMN: u16 = 1054;
@@ -60,7 +62,10 @@ impl Form {
     pub(super) fn adapt(&mut self, error: sqlx::Error) -> Result<(), sqlx::Error> {
         let said = error.as_database_error().map_or("", |error| error.message());
         match number(&error) {
-            Some(BAD_VALUE | BAD_STRING) if self.characters != Characters::Ascii => {
+            Some(number)
+                if (matches!(number, BAD_VALUE | BAD_STRING) || NO_CONVERSION.contains(&number))
+                    && self.characters != Characters::Ascii =>
+            {
                 self.characters = match self.characters {
                     Characters::All => Characters::Basic,
                     Characters::Basic | Characters::Ascii => Characters::Ascii,

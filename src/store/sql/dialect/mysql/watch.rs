@@ -15,7 +15,7 @@ use crate::store::Error;
 use crate::store::port::QueueName;
 
 /// The pause after something happened.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(30);
 
 /// The shortest pause.
 const SHORTEST: Duration = Duration::from_millis(10);

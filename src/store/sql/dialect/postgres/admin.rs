@@ -14,6 +14,9 @@ use crate::store::sql::migrate::Migration;
 /// How often a statement is tried again at once when another transaction was in its way.
 const COLLISIONS: usize = 5;
 
+/// Bytes from which on an index is worth while.
+const LARGE: i64 = 8 << 20;
+
 /// How long `migrate --indexes` waits for another one that makes the same index, look by look.
 const INDEX_LOOKS: usize = 600;
 const INDEX_LOOK: Duration = Duration::from_secs(1);
@@ -176,6 +179,24 @@ pub(super) async fn index_jobs(db: &Shared) -> Result<bool, Failure> {
         .await?;
     // The session goes, and with it its settings and its lock.
     Ok(true)
+}
+
+/// Whether the table is large and has no whole index on (queue, `available_at`, id).
+pub(super) async fn wants_index(db: &Shared) -> Result<bool, Failure> {
+    let table = db.sql.tables.jobs.quoted('"');
+    let mut session = db.pool.open(Use::Take).await?;
+    let found = session.raw(&existing(&table)).await?;
+    let size = session
+        .raw(&format!("select pg_relation_size('{table}')"))
+        .await?;
+    session.close().await?;
+    let whole = found.iter().map(|row| row.try_get::<bool, _>(1));
+    let has_index = whole.collect::<Result<Vec<bool>, _>>()?.contains(&true);
+    let is_large = match size.first() {
+        Some(row) => row.try_get::<i64, _>(0)? >= LARGE,
+        None => false,
+    };
+    Ok(is_large && !has_index)
 }
 
 /// Indexes on these columns, in this order, and whether they are whole.

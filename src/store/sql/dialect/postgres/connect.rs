@@ -78,8 +78,8 @@ impl Door {
     pub(in crate::store) fn found_a_pooler(&self) {
         if !self.pooled.swap(true, Ordering::AcqRel) {
             info!(
-                "PostgreSQL at {} is behind a connection pooler: statements are not prepared ahead, and each step \
-                 is a transaction of its own",
+                "PostgreSQL at {} is behind a connection pooler: each step is a transaction of its own, and jobs are \
+                 not announced but looked for, every WORKER_SLEEP at least",
                 self.place
             );
         }
@@ -157,10 +157,7 @@ impl Door {
     }
 
     /// What a listener's connection is opened with.
-    pub(in crate::store) fn listening(&self) -> PgConnectOptions {
-        match self.is_pooled() {
-            true => self.plain.clone(),
-            false => self.direct.clone(),
-        }
+    pub(in crate::store) fn listening(&self) -> &PgConnectOptions {
+        &self.direct
     }
 }

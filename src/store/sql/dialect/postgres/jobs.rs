@@ -1,6 +1,7 @@
 //! Reserving, renewing, settling and pushing.
 
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sqlx::Row;
@@ -16,8 +17,14 @@ use crate::store::port::QueueName;
 /// How often a statement is tried again at once when another transaction was in its way.
 const COLLISIONS: usize = 5;
 
+/// Rows that were claimed, in order, and how long the server needed for it.
+pub(super) struct Taken {
+    pub(super) rows: Vec<Claimed>,
+    pub(super) took: Duration,
+}
+
 /// Takes jobs.
-pub(super) async fn claim(db: &Shared, claim: &Claim) -> Result<Vec<Claimed>, Failure> {
+pub(super) async fn claim(db: &Shared, claim: &Claim) -> Result<Taken, Failure> {
     let names: Vec<&str> = claim.queues.iter().map(QueueName::as_str).collect();
     let query = (db.sql.claim.query())
         .bind(names)
@@ -25,7 +32,11 @@ pub(super) async fn claim(db: &Shared, claim: &Claim) -> Result<Vec<Claimed>, Fa
         .bind(i64::try_from(claim.max).unwrap_or(i64::MAX))
         .bind(i64::try_from(claim.max_bytes).unwrap_or(i64::MAX))
         .bind(claim.lease_s - db.sql.retry_after_s);
-    let rows = db.pool.fetch_all(Use::Take, query).await?;
+    let mut session = db.pool.open(Use::Take).await?;
+    let began = Instant::now();
+    let rows = session.fetch_all(query).await?;
+    let took = began.elapsed();
+    session.close().await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in &rows {
         let place: i64 = row.try_get(0)?;
@@ -48,7 +59,8 @@ pub(super) async fn claim(db: &Shared, claim: &Claim) -> Result<Vec<Claimed>, Fa
         claimed.push((order, row));
     }
     claimed.sort_unstable_by_key(|(order, _)| *order);
-    Ok(claimed.into_iter().map(|(_, row)| row).collect())
+    let rows = claimed.into_iter().map(|(_, row)| row).collect();
+    Ok(Taken { rows, took })
 }
 
 /// Moves the ends of reservations.

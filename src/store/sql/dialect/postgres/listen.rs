@@ -108,7 +108,8 @@ impl Ears {
         else {
             return true;
         };
-        let ask = sqlx::raw_sql("select 1").execute(&mut **listener);
+        // What an operator sees in pg_stat_activity as the last thing it said.
+        let ask = sqlx::raw_sql("select 'listening'").execute(&mut **listener);
         let is_good = matches!(tokio::time::timeout(ANSWER, ask).await, Ok(Ok(_)));
         *check_at = Instant::now() + CHECK;
         if !is_good {
@@ -127,7 +128,9 @@ impl Ears {
     /// Listens on `channel`, or no longer; says whether announcements are heard from now on that were not
     /// before.
     pub(super) async fn tune(&mut self, db: &Shared, channel: Option<&str>) -> bool {
-        let Some(wanted) = channel else {
+        // Behind a pooler of transactions the order to listen would stay with a session that others use next,
+        // and they would get what they did not ask for.
+        let Some(wanted) = channel.filter(|_| !db.pool.door().is_pooled()) else {
             self.state = State::Off;
             return false;
         };
@@ -152,11 +155,8 @@ impl Ears {
                 self.say_deaf(db);
                 DEAF
             }
-            Ok(Err(_)) | Err(_) => {
-                let pause = self.retry;
-                self.retry = (self.retry * 2).min(LONGEST_RETRY);
-                pause
-            }
+            Ok(Err(error)) => self.later(&error.to_string()),
+            Err(_elapsed) => self.later("no answer in time"),
         };
         self.state = State::Lost {
             retry_at: Instant::now() + pause,
@@ -164,11 +164,19 @@ impl Ears {
         false
     }
 
+    /// The pause before the next try.
+    fn later(&mut self, why: &str) -> Duration {
+        debug!("Cannot listen for new jobs yet: {why}");
+        let pause = self.retry;
+        self.retry = (self.retry * 2).min(LONGEST_RETRY);
+        pause
+    }
+
     fn say_deaf(&mut self, db: &Shared) {
         if !std::mem::replace(&mut self.said, true) {
             warn!(
-                "New jobs are announced, but no announcement comes through: a pooler in transaction mode passes \
-                 none on; looking for jobs every {} s at least (WORKER_SLEEP)",
+                "New jobs are announced, but no announcement comes through; looking for jobs every {} s at least \
+                 (WORKER_SLEEP)",
                 db.sleep.as_secs_f64()
             );
         }
@@ -182,7 +190,7 @@ async fn open(db: &Shared, channel: &str) -> Result<Option<PgListener>, sqlx::Er
         .acquire_timeout(OPEN)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(db.pool.door().listening());
+        .connect_lazy_with(db.pool.door().listening().clone());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     let test = format!("{channel}_{:016x}", fastrand::u64(..));

@@ -1,0 +1,8 @@
+//! Jobs without a native handler run in PHP, unchanged, in a real Laravel application.
+
+mod commands;
+mod deaths;
+mod jobs;
+mod noise;
+mod pool;
+mod shop;
