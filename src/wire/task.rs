@@ -6,6 +6,7 @@
 //! as a table.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -209,7 +210,7 @@ impl Task {
         let read = tries.parse::<u32>().ok();
         let mut task = Self {
             id: id.to_owned(),
-            data: payload.slice(members.get("data")?.span()),
+            data: payload.slice(with_space(text, members.get("data")?.span())),
             max_attempts: attempts_for(read),
             priority: more.priority,
             idempotency_key: more.idempotency_key,
@@ -306,8 +307,16 @@ fn members(payload: &[u8]) -> Option<BTreeMap<String, Raw>> {
     (!twice).then_some(members)
 }
 
+/// The range and the white space around it, of which a payload of ours has none but the data's own.
+fn with_space(text: &str, range: Range<usize>) -> Range<usize> {
+    let before = text.get(..range.start).unwrap_or_default();
+    let after = text.get(range.end..).unwrap_or_default();
+    let behind = after.len().saturating_sub(after.trim_ascii_start().len());
+    before.trim_ascii_end().len()..range.end.saturating_add(behind)
+}
+
 /// Whether the value of `data` is what stands in this range, and nothing of it is anything else.
-fn stands_alone(text: &str, range: std::ops::Range<usize>) -> bool {
+fn stands_alone(text: &str, range: Range<usize>) -> bool {
     let Some(members) = members(text.as_bytes()) else {
         return false;
     };
@@ -434,7 +443,9 @@ mod tests {
         for data in ["1,\"job\":\"evil\"", "1}", "", "{} {}", "1,\"data\":2"] {
             assert_eq!(text(&task(data)), data);
         }
-        assert!(text(&task(" 1 ")).contains("\"data\": 1 ,"));
+        let spaced = task(" 1 ");
+        assert!(text(&spaced).contains("\"data\": 1 ,"));
+        assert_eq!(&*Task::of(&spaced.payload("mail"), "mail", ID).data, b" 1 ");
     }
 
     proptest! {
