@@ -107,7 +107,7 @@ impl SqliteTable {
                 .bind(new.task.id.clone())
                 .bind(new.queue.as_str().to_owned())
                 .bind(i64::from(new.task.max_attempts))
-                .bind(new.delay_s)
+                .bind(new.delay_s.ceil())
                 .bind(new.task.priority)
                 .bind(serde_json::to_string(&new.task.metadata).unwrap_or_default())
                 .bind(new.marker.clone())

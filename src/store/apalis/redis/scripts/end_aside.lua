@@ -2,10 +2,11 @@
 --
 -- KEYS     :active, :scheduled, :signal, :data, :meta, :worker:aside
 -- ARGV[1]  remove: they are elsewhere now; return: they go back to where they were
--- ARGV     then two per task: its id, its score in :scheduled
+-- ARGV     then two per task: its id, its score in :scheduled when it was set aside
 -- Returns  one character per task, in order: 1 done, 0 lost and not touched
 --
--- From the last to the first, so that tasks put back at the head stand in their old order.
+-- From the last to the first, so that tasks put back at the head stand in their old order. Whoever has them held
+-- anew gives them a later score.
 
 local active, scheduled, signal, data, meta, aside = unpack(KEYS)
 local flags = {}
@@ -17,7 +18,8 @@ for n = (#ARGV - 1) / 2, 1, -1 do
   local score, due
   if record then score, due = string.match(record, '^(%S+) %S+ (%S+)$') end
   flags[n] = '0'
-  if score and stands and score == asked and tonumber(stands) == tonumber(score) then
+  local ours = score and stands and tonumber(stands) == tonumber(score) and tonumber(asked) <= tonumber(score)
+  if ours then
     if ARGV[1] == 'remove' then
       redis.call('ZREM', scheduled, id)
       redis.call('HDEL', data, id)

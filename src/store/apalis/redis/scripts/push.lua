@@ -6,8 +6,8 @@
 --          else the marker is set for ARGV[1] seconds, which stands before all tasks
 -- Returns  one character per task: 1 added, 0 not
 
-local time = redis.call('TIME')
-local now = time[1] + time[2] / 1000000
+-- The second that has begun: delays count from it, as a stock producer's and Laravel's do.
+local now = tonumber(redis.call('TIME')[1])
 local flags = {}
 
 local at = 2
@@ -26,9 +26,7 @@ while at <= #ARGV do
       redis.call('LPUSH', KEYS[key + 3], 1)
       redis.call('PUBLISH', 'tasks:' .. KEYS[key + 1] .. ':available', id)
     else
-      -- A delay of nothing is over: the next second's tasks are behind it all the same.
-      local due = tonumber(seconds) == 0 and time[1] or string.format('%.0f', math.ceil(now + seconds))
-      redis.call('ZADD', KEYS[key + 2], due, id)
+      redis.call('ZADD', KEYS[key + 2], string.format('%.0f', now + math.ceil(seconds)), id)
     end
     if marker ~= '' then redis.call('SET', marker, '1', 'EX', ARGV[1]) end
   end

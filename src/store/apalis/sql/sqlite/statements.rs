@@ -94,10 +94,11 @@ UPDATE Jobs SET status = 'Pending', attempts = attempts + ?4, lock_by = NULL, lo
         ELSE CAST(unixepoch('subsec') + ?5 AS INTEGER) + 1 END
 WHERE id = ?1 AND lock_by = ?2 AND attempts = ?3 AND status = 'Running'";
 
+/// Delays are whole seconds and count from the second that has begun, as a stock producer's and Laravel's do.
 pub(super) const PUSH: &str = "
 INSERT INTO Jobs (job, id, job_type, status, attempts, max_attempts, run_at, priority, metadata, idempotency_key)
 VALUES (?1, ?2, ?3, 'Pending', ?9, ?4,
-    CASE WHEN ?5 <= 0 THEN unixepoch() ELSE CAST(unixepoch('subsec') + ?5 AS INTEGER) + 1 END, ?6, ?7, ?8)
+    unixepoch() + CAST(?5 AS INTEGER), ?6, ?7, ?8)
 ON CONFLICT (job_type, idempotency_key) DO NOTHING";
 
 pub(super) const UNMARK: &str = "
