@@ -14,11 +14,11 @@
 mod ids;
 mod redis;
 mod sql;
+mod survey;
 
 pub use redis::ApalisRedis;
 pub use sql::ApalisSql;
-
-use crate::store::{Error, Kind};
+pub use survey::TaskSurvey;
 
 /// What tells our workers from others among those of a queue.
 const WORKER: &str = "worker-";
@@ -33,15 +33,6 @@ fn worker_name() -> String {
 fn error_text(exception: &str) -> String {
     let line = exception.lines().next().unwrap_or_default();
     serde_json::json!({ "Err": line }).to_string()
-}
-
-/// That the tables are not there, or others of their name.
-fn not_set_up(said: &str) -> Error {
-    let what = format!(
-        "{said}: the producer makes apalis' tables, with PostgresStorage::setup or SqliteStorage::setup; an SQLite file \
-         cannot have Laravel's table jobs beside apalis' Jobs"
-    );
-    Error::new(Kind::Refused, "reach apalis' tables", what)
 }
 
 /// What stands beside a task that is done.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::apalis::{ApalisRedis, ApalisSql};
+use super::apalis::{ApalisRedis, ApalisSql, TaskSurvey};
 use super::port::survey::SqlSurvey;
 use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
 use super::redis::{
@@ -182,6 +182,24 @@ pub fn survey_sql(
             Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
         }
         (_, None, None) => Err(in_memory().into()),
+    }
+}
+
+/// A look at the tasks of Rust producers, if that is what `connection` serves. Nothing is opened yet.
+///
+/// # Errors
+/// As [`open`].
+pub fn survey_tasks(config: &Config, connection: &QueueConnection) -> Result<Option<TaskSurvey>, OpenError> {
+    match &connection.kind {
+        QueueKind::ApalisRedis { db, .. } => {
+            let tasks = ApalisRedis::new(&redis(config, *db))?;
+            Ok(Some(TaskSurvey::Redis(tasks)))
+        }
+        QueueKind::ApalisDatabase { database, .. } => Ok(Some(TaskSurvey::Sql(apalis_sql(database)?))),
+        QueueKind::Redis { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::Embedded { .. }
+        | QueueKind::Sync => Ok(None),
     }
 }
 

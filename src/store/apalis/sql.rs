@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use self::postgres::PostgresTable;
 use self::receipt::{SetAside, TaskReceipt, aside_name, fate, reserved, set_aside};
 use self::sqlite::SqliteTable;
-use self::table::{AsideAsk, Claim, Fate, Hold, NewTask, Table, TaskRow};
+use self::table::{AsideAsk, Claim, Fate, Hold, NewTask, REACH, Table, TaskRow};
 use self::watch::Watch;
 use self::workers::{Workers, beat};
 use super::ids::Ids;
@@ -79,6 +79,11 @@ impl ApalisSql {
             markers: Mutex::default(),
             heart: Mutex::default(),
         }
+    }
+
+    /// The name of the table of tasks, if it is not there.
+    pub(super) async fn missing_table(&self) -> Result<Option<&'static str>, Error> {
+        Ok(self.table.ping().await?.map(|_| self.table.name()))
     }
 
     /// Makes sure that the worker for `queue` is known, and takes back what has lapsed now and then.
@@ -307,7 +312,14 @@ impl Queue for ApalisSql {
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        self.table.ping().await
+        let Some(said) = self.table.ping().await? else {
+            return Ok(());
+        };
+        let what = format!(
+            "{said}: the producer makes apalis' tables, with PostgresStorage::setup or SqliteStorage::setup; an SQLite \
+             file cannot have Laravel's table jobs beside apalis' Jobs"
+        );
+        Err(Error::new(Kind::Refused, REACH, what))
     }
 
     fn carries_attempts(&self) -> bool {

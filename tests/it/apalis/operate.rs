@@ -45,8 +45,8 @@ on_every_layout! {
             yard.command(&["status"]).success();
             return;
         }
-        let table = if yard.database().kind() == "sqlite" { "Jobs" } else { "apalis.jobs" };
-        yard.database().execute(&format!("DROP TABLE {table}"));
+        let sqlite = yard.database().kind() == "sqlite";
+        yard.database().execute(if sqlite { "DROP TABLE Jobs" } else { "DROP SCHEMA apalis CASCADE" });
         let output = yard.command(&["status"]);
         output.expect_code(69);
         assert!(output.stderr.contains("Storage::setup"), "{}", output.stderr);

@@ -15,8 +15,7 @@ use sqlx::postgres::PgRow;
 
 use self::news::News;
 use self::statements as sql;
-use super::super::not_set_up;
-use super::table::{AsideAsk, AsideRow, Claim, Fate, Hold, NewTask, Ready, Table, TaskRow};
+use super::table::{AsideAsk, AsideRow, Claim, Fate, Hold, NewTask, REACH, Ready, Table, TaskRow};
 use crate::store::Error;
 use crate::store::port::{AsideEnd, Depth, QueueName, Waiting};
 use crate::store::sql::PostgresOptions;
@@ -353,15 +352,19 @@ impl Table for PostgresTable {
         self.rows(Use::Take, action, query).await.map(|rows| count(&rows))
     }
 
-    async fn ping(&self) -> Result<(), Error> {
-        let ping = self.pool.fetch_all(Use::Keep, sqlx::query(sql::PING)).await;
-        ping.map(drop).map_err(|failure| match &failure {
-            Failure::Run(sqlx::Error::Database(said))
+    async fn ping(&self) -> Result<Option<String>, Error> {
+        match self.pool.fetch_all(Use::Keep, sqlx::query(sql::PING)).await {
+            Ok(_) => Ok(None),
+            Err(Failure::Run(sqlx::Error::Database(said)))
                 if matches!(said.code().as_deref(), Some("42P01" | "42703" | "3F000")) =>
             {
-                not_set_up(said.message())
+                Ok(Some(said.message().to_owned()))
             }
-            _ => failure.during("reach apalis' tables"),
-        })
+            Err(failure) => Err(failure.during(REACH)),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "apalis.jobs"
     }
 }

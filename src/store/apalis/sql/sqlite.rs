@@ -16,8 +16,7 @@ use sqlx::{ConnectOptions, Row, Sqlite, SqlitePool, Transaction};
 use tokio::sync::Mutex;
 
 use self::statements as sql;
-use super::super::not_set_up;
-use super::table::{AsideAsk, AsideRow, Claim, Fate, Hold, NewTask, Ready, Table, TaskRow};
+use super::table::{AsideAsk, AsideRow, Claim, Fate, Hold, NewTask, REACH, Ready, Table, TaskRow};
 use crate::store::Error;
 use crate::store::port::{AsideEnd, Depth, QueueName};
 use crate::store::sql::SqliteOptions;
@@ -299,11 +298,17 @@ impl Table for SqliteTable {
             .map_err(|error| store_error(format!("clear apalis queue {queue:?}"), &error))
     }
 
-    async fn ping(&self) -> Result<(), Error> {
-        let ping = sqlx::query(sql::PING).fetch_optional(&self.readers).await;
-        ping.map(drop).map_err(|error| match error.as_database_error() {
-            Some(said) if said.message().starts_with("no such") => not_set_up(said.message()),
-            _ => store_error("reach apalis' tables", &error),
-        })
+    async fn ping(&self) -> Result<Option<String>, Error> {
+        let Err(error) = sqlx::query(sql::PING).fetch_optional(&self.readers).await else {
+            return Ok(None);
+        };
+        match error.as_database_error() {
+            Some(said) if said.message().starts_with("no such") => Ok(Some(said.message().to_owned())),
+            _ => Err(store_error(REACH, &error)),
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "Jobs"
     }
 }

@@ -8,6 +8,9 @@ use crate::store::Error;
 use crate::store::port::{AsideEnd, Depth, QueueName, Waiting};
 use crate::wire::task::Task;
 
+/// What is done when a table is looked for.
+pub(super) const REACH: &str = "reach apalis' tables";
+
 /// A request for tasks of one queue.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -139,6 +142,10 @@ pub(super) trait Table: Send + Sync + fmt::Debug {
     /// Deletes up to `limit` tasks that are not ended; how many.
     async fn clear(&self, queue: &QueueName, limit: i64) -> Result<u64, Error>;
 
-    /// Reads something from the table of tasks.
-    async fn ping(&self) -> Result<(), Error>;
+    /// Reads something from the table of tasks; what the database says when it is not there, or is another of
+    /// its name.
+    async fn ping(&self) -> Result<Option<String>, Error>;
+
+    /// The name of the table of tasks.
+    fn name(&self) -> &'static str;
 }
