@@ -67,6 +67,14 @@ pub(crate) fn redis() -> Store {
     }
 }
 
+// What the layouts of apalis cannot express, and what happens instead:
+//
+// - `Settle::Fail`: they keep no failures, so it is refused (`settle.rs`, failures_go_where_they_are_kept). The
+//   failure is recorded first and the task ended by `Settle::Failed` (a_failed_job_is_over), which stays in apalis'
+//   listings as Failed or Killed (`apalis/beside.rs`, a_task_out_of_attempts_is_failed,
+//   a_task_that_cannot_be_read_is_killed).
+// - Redis has no priorities: they are kept and not heeded (`apalis/operate.rs`, a_priority_comes_back).
+
 /// The stock layout of apalis-redis, whose keys have no prefix, in a server of its own.
 pub(crate) fn apalis_redis() -> Store {
     let server = harness::RedisServer::start(harness::RedisOptions::default());

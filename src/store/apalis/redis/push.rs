@@ -16,6 +16,9 @@ use crate::wire::task::Task;
 /// How long it is remembered that a marked task was pushed.
 const MARKER_TTL: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The field that keeps a priority for the way back to a store that has such.
+pub(super) const PRIORITY: &str = "worker.priority";
+
 /// A job to be added.
 pub(super) struct Push<'a> {
     /// The key of its marker; empty for none.
@@ -72,12 +75,16 @@ pub(super) async fn push(
 
 /// The fields that the crate's own script writes, by name.
 fn write_fields(task: &Task, attempts: u32, command: &mut Cmd) {
-    command.arg(4 + task.metadata.len());
+    let ranked = task.priority != 0;
+    command.arg(4 + usize::from(ranked) + task.metadata.len());
     command.arg("attempts").arg(attempts);
     command.arg("max_attempts").arg(task.max_attempts);
     command.arg("status").arg("Pending");
     // A key is good for one task; the one that had it before still does.
     command.arg("idempotency_key").arg("");
+    if ranked {
+        command.arg(PRIORITY).arg(task.priority);
+    }
     for (name, value) in &task.metadata {
         command.arg(name).arg(value);
     }

@@ -8,6 +8,7 @@ use redis::{Cmd, Value};
 use tracing::warn;
 
 use super::keys::TaskKeys;
+use super::push::PRIORITY;
 use super::script;
 use super::settle::TaskReceipt;
 use crate::store::port::{QueueName, Receipt, Reserved};
@@ -79,6 +80,8 @@ impl Fields {
         let mut number = |name: &str| fields.remove(name).and_then(|text| text.parse::<u32>().ok());
         let attempts = number("attempts").unwrap_or(0);
         let max_attempts = number("max_attempts").unwrap_or(MAX_ATTEMPTS);
+        let priority = fields.remove(PRIORITY).and_then(|text| text.parse().ok());
+        let priority = priority.unwrap_or_default();
         for own in ["status", "locked_at", "locked_by", "result", "done_at"] {
             fields.remove(own);
         }
@@ -87,7 +90,7 @@ impl Fields {
             id,
             data,
             max_attempts,
-            priority: 0,
+            priority,
             metadata: fields,
         };
         Self { task, attempts }
