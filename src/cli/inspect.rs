@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 
 use super::session::Session;
 use super::{Common, output};
@@ -25,7 +26,8 @@ pub(super) struct Args {
     /// The payload's file; - for standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// The input is the data of a task of this apalis queue: show the payload that it is run under.
+    /// The input is the data of a task of this apalis queue: show the payload that it is run under. What a producer
+    /// writes beside the data, such as the id, is null.
     #[arg(long, value_name = "QUEUE")]
     task: Option<String>,
     /// Taken for uniformity: it prints JSON in any case.
@@ -56,7 +58,13 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         }
         None => text.to_vec().into(),
     };
-    let json = wire::inspect(&payload, keys.as_ref()).map_err(|error| unreadable(&error))?;
+    let mut json = wire::inspect(&payload, keys.as_ref()).map_err(|error| unreadable(&error))?;
+    if args.task.is_some() {
+        // They stand beside the data, and here are made up.
+        for name in ["uuid", "maxTries"] {
+            json[name] = Value::Null;
+        }
+    }
     output::json(&json)?;
     Ok(Exit::Done)
 }

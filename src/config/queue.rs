@@ -1,5 +1,7 @@
 //! The queue connections.
 
+pub(super) mod tasks;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -183,7 +185,7 @@ pub(super) fn connections(reader: &mut Reader<'_>, redis: &Redis, databases: &Da
     all.extend([connect("apalis-redis", QueueKind::ApalisRedis { db, queue })]);
     all.extend(["sync", "deferred", "null"].map(|name| connect(name, QueueKind::Sync)));
     all.insert("database".to_owned(), database(reader, databases));
-    all.insert("apalis-database".to_owned(), apalis_database(reader, databases));
+    all.insert("apalis-database".to_owned(), tasks::connection(reader, databases));
     all
 }
 
@@ -201,19 +203,6 @@ fn database(reader: &mut Reader<'_>, databases: &Databases) -> Result<QueueConne
     Ok(QueueConnection {
         name: "database".to_owned(),
         kind,
-    })
-}
-
-fn apalis_database(reader: &mut Reader<'_>, databases: &Databases) -> Result<QueueConnection, Problem> {
-    let database = databases.named(reader, &vars::DB_QUEUE_CONNECTION)?;
-    if matches!(database, Database::Mysql { .. }) {
-        let what = "is mysql, and apalis-mysql has no release for apalis 1.0 yet";
-        return Err(Problem::new("DB_CONNECTION", what, "pgsql or sqlite"));
-    }
-    let queue = reader.text_or(&vars::DB_QUEUE, "default");
-    Ok(QueueConnection {
-        name: "apalis-database".to_owned(),
-        kind: QueueKind::ApalisDatabase { database, queue },
     })
 }
 
@@ -428,32 +417,6 @@ mod tests {
         assert_eq!(
             (table.as_str(), queue.as_str(), retry_after.as_secs()),
             ("queue.jobs", "mail", 100)
-        );
-    }
-
-    #[test]
-    fn connections_of_rust_producers() {
-        let config = with(&[("QUEUE_CONNECTION", "apalis-redis"), ("REDIS_QUEUE", "mail")]);
-        let mail = "mail".to_owned();
-        assert_eq!(config.queue.kind, QueueKind::ApalisRedis { db: 3, queue: mail });
-        let config = with(&[("QUEUE_CONNECTION", "apalis-database")]);
-        assert_eq!(config.queue.name, "apalis-database");
-        assert!(
-            matches!(config.queue.kind, QueueKind::ApalisDatabase { database: Database::Sqlite { .. }, queue } if queue == "default")
-        );
-        let mysql = [
-            ("DB_CONNECTION", "mysql"),
-            ("DB_DATABASE", "d"),
-            ("QUEUE_CONNECTION", "apalis-database"),
-        ];
-        let said = problems(&mysql).join("\n");
-        assert!(
-            said.contains("apalis-mysql has no release for apalis 1.0 yet"),
-            "{said}"
-        );
-        assert!(
-            said.contains("pgsql or sqlite")
-                && said.contains("needed by the queue connection apalis-database")
         );
     }
 

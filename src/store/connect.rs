@@ -297,14 +297,8 @@ fn apalis_sql(database: &config::Database) -> Result<ApalisSql, Problem> {
         (config::Database::Sqlite { path: Some(path) }, _) => {
             Ok(ApalisSql::sqlite(&SqliteOptions::new(path)))
         }
-        (config::Database::Sqlite { path: None }, _) => {
-            let what = "is :memory:, which no other process can see";
-            Err(Problem::new("DB_DATABASE", what, "a file"))
-        }
-        (_, None) => {
-            let what = "is mysql, and apalis-mysql has no release for apalis 1.0 yet";
-            Err(Problem::new("DB_CONNECTION", what, "pgsql or sqlite"))
-        }
+        (config::Database::Sqlite { path: None }, _) => Err(in_memory()),
+        (_, None) => Err(config::no_apalis_mysql("DB_CONNECTION")),
     }
 }
 

@@ -1,9 +1,15 @@
 //! Commands on queues of Rust producers.
 
 use apalis::prelude::{Status, TaskBuilder};
+use harness::{DEADLINE, wait_until};
 use serde_json::json;
 
+use worker::store::port::{NewJob, QueueName};
+use worker::wire::task::Task;
+
 use super::yard::on_every_layout;
+use crate::site::Job;
+use crate::store::engine::take_one;
 
 /// The payload of a Redis queue as a store without `id` and `attempts` has it.
 fn yard_payload(payload: &serde_json::Value) -> Vec<u8> {
@@ -35,7 +41,50 @@ on_every_layout! {
         let seen = yard.worker(&["inspect", "--task", "mail"]).input(r#"{"to": "x"}"#).run_to_end();
         let json = seen.json();
         assert_eq!((&json["job"], &json["displayName"]), (&json!("mail@handle"), &json!("mail")));
-        assert_eq!((&json["data"], &json["maxTries"]), (&json!({"to": "x"}), &json!(25)));
+        assert_eq!((&json["data"], &json["uuid"]), (&json!({"to": "x"}), &json!(null)));
+    }
+
+    /// One struct takes its data from a task and from a PHP object, on the same queue.
+    fn one_job_takes_tasks_and_objects(yard: &Yard) {
+        let journal = yard.journal().display().to_string();
+        yard.push("worker-demo-slow", &[json!({"sleepMs": 1, "journal": journal})]);
+        let object = Job::new(r"Worker\Demo\Slow").set("sleepMs", 1).set("journal", journal);
+        let dispatch = yard.worker(&["dispatch", "--raw", "-", "--queue", "worker-demo-slow"]);
+        dispatch.input(object.text(false)).run_to_end().success();
+        yard.command(&["run", "--queue", "worker-demo-slow", "--stop-when-empty"]).success();
+        assert_eq!((yard.noted("end"), yard.failed().len()), (2, 0));
+        assert!(yard.notes().iter().any(|note| note[1] == object.uuid()));
+        assert_eq!(yard.listed("worker-demo-slow", Status::Done).len(), 2);
+    }
+
+    /// A paused queue is left alone until it is resumed.
+    fn a_paused_queue_is_held(yard: &Yard) {
+        yard.command(&["pause", "worker-demo-slow"]).success();
+        let journal = yard.journal();
+        yard.push("worker-demo-slow", &[json!({"journal": journal})]);
+        let mut worker = yard.start(&["run", "--queue", "worker-demo-slow"]);
+        worker.wait_for_line("Queue worker-demo-slow was paused", DEADLINE);
+        assert_eq!((yard.noted("start"), yard.listed("worker-demo-slow", Status::Pending).len()), (0, 1));
+        yard.command(&["resume", "worker-demo-slow"]).success();
+        wait_until(DEADLINE, || yard.noted("end") == 1);
+    }
+
+    /// `monitor` counts what a queue holds.
+    fn monitor_counts(yard: &Yard) {
+        yard.push("mail", &[json!(1), json!(2)]);
+        let queue = format!("{}:mail", yard.connection());
+        let monitor = yard.command(&["monitor", &queue, "--max", "2", "--json"]).json();
+        assert_eq!((&monitor[0]["size"], &monitor[0]["status"]), (&json!(2), &json!("ALERT")));
+    }
+
+    /// What `migrate` would do to Laravel's table is refused.
+    fn the_table_is_the_producers(yard: &Yard) {
+        if yard.client().is_some() {
+            return;
+        }
+        let output = yard.command(&["migrate", "--indexes"]);
+        output.expect_code(78);
+        assert!(output.stderr.contains("for Laravel's table jobs"), "{}", output.stderr);
     }
 
     /// A producer that was never there is named, in place of a wait for tasks.
@@ -45,8 +94,7 @@ on_every_layout! {
             yard.command(&["status"]).success();
             return;
         }
-        let sqlite = yard.database().kind() == "sqlite";
-        yard.database().execute(if sqlite { "DROP TABLE Jobs" } else { "DROP SCHEMA apalis CASCADE" });
+        yard.drop_tables();
         let output = yard.command(&["status"]);
         output.expect_code(69);
         assert!(output.stderr.contains("Storage::setup"), "{}", output.stderr);
@@ -82,8 +130,20 @@ on_every_layout! {
             .collect();
         back.sort();
         assert_eq!(back, ["\"late\"", "[]", "{\"n\":1}", "{\"n\":2}"]);
-        let next = yard.run(async { crate::store::engine::take_one(&*yard.driver(), "mail").await });
+        let next = yard.run(async { take_one(&*yard.driver(), "mail").await });
         assert_eq!(next.payload, yard_payload(&payload), "the uuid, the time and the data are as they were");
+    }
+
+    /// Redis has no priorities, but a task that came with one keeps it.
+    fn a_priority_comes_back(yard: &Yard) {
+        let task = Task { id: "01KAQ4D6G0ZZZZZZZZZZZZZZZZ".to_owned(), data: "[1]".into(), max_attempts: 3, priority: -7, ..Task::default() };
+        let payload = task.payload("mail");
+        let job = NewJob { queue: QueueName::new("mail"), payload: payload.clone(), delay: None };
+        yard.run(async {
+            let driver = yard.driver();
+            driver.push(&[job]).await.expect("push");
+            assert_eq!(take_one(&*driver, "mail").await.payload, payload);
+        });
     }
 
     /// A producer's words go with a task, through its failure and back.

@@ -282,6 +282,15 @@ impl Yard {
         (seen, tasks)
     }
 
+    /// Makes it a database in which no producer was ever.
+    pub(crate) fn drop_tables(&self) {
+        match &self.place {
+            Place::Redis(..) => {}
+            Place::Sqlite(file, _) => file.execute("DROP TABLE Jobs"),
+            Place::Postgres(database, _) => database.execute("DROP SCHEMA apalis CASCADE"),
+        }
+    }
+
     /// Makes every worker of a queue one that was not heard of for long.
     pub(crate) fn age_workers(&self, queue: &str) {
         match &self.place {
