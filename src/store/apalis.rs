@@ -21,7 +21,7 @@ pub use sql::ApalisSql;
 pub use survey::TaskSurvey;
 
 /// What tells our workers from others among those of a queue.
-const WORKER: &str = "worker-";
+const WORKER: &str = "laravel.worker/";
 
 /// A name for a new worker of ours.
 fn worker_name() -> String {

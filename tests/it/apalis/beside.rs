@@ -135,7 +135,7 @@ on_every_layout! {
     /// What a stock worker held when it died is given back by ours, after the time that stock workers wait.
     fn a_dead_stock_worker_loses_nothing(yard: &Yard) {
         yard.push("mail", &[json!({"stuck": true})]);
-        let (seen, stock) = yard.stock_worker("dies", "mail");
+        let (seen, stock) = yard.stock_worker("worker-1", "mail");
         wait_until(DEADLINE, || !seen.lock().expect("unpoisoned").is_empty());
         drop(stock);
         let driver = yard.driver();

@@ -9,7 +9,7 @@ use crate::store::port::{Aside, QueueName, Receipt, Reserved, Settle};
 use crate::store::{Error, Kind};
 
 /// What the names under which tasks are set aside begin with; stands in the SQL, too.
-const ASIDE: &str = "worker-aside/";
+const ASIDE: &str = "laravel.worker/aside/";
 
 /// Proof of a reservation, and whether it was used.
 #[derive(Debug)]

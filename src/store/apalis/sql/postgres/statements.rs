@@ -1,7 +1,7 @@
 //! The SQL of the stock PostgreSQL layout. Its one index for waiting tasks has (type, priority, time) and holds
 //! what a statement asks for only when the statement says so in the same words.
 
-/// What ours among the workers begin with stands in these texts: `worker-`.
+/// What ours among the workers begin with stands in these texts: `laravel.worker/`.
 pub(super) const BEAT: &str = "
 insert into apalis.workers (id, worker_type, storage_name, layers, last_seen, started_at)
 values ($1, $2, 'PgStorage', 'worker', now(), now())
@@ -14,14 +14,14 @@ update apalis.jobs set status = 'Pending', done_at = null, lock_by = null, lock_
 where id in (
     select j.id from apalis.workers w join apalis.jobs j on j.lock_by = w.id
     where w.worker_type = $1 and w.last_seen <= now() - make_interval(secs => $2)
-        and w.id not like 'worker-%' and j.status in ('Running', 'Queued')
+        and w.id not like 'laravel.worker/%' and j.status in ('Running', 'Queued')
     limit $3 for update of j skip locked
 )
 returning id"#;
 
 /// Rows of workers of ours that nothing names any more.
 pub(super) const BURY: &str = "
-delete from apalis.workers w where w.id like 'worker-%' and w.last_seen < now() - interval '1 hour'
+delete from apalis.workers w where w.id like 'laravel.worker/%' and w.last_seen < now() - interval '1 hour'
     and not exists (select 1 from apalis.jobs where lock_by = w.id)";
 
 /// The first due tasks of queue $1, numbered: at most $3. Level by level of priority, so that what is not due yet
@@ -197,7 +197,7 @@ update apalis.jobs set status = 'Pending', done_at = null, lock_by = null, lock_
     last_result = case status when 'Running' then '{"Err":"the worker that held it is gone"}' else last_result end
 where id in (
     select j.id from apalis.workers w join apalis.jobs j on j.lock_by = w.id
-    where w.worker_type = $1 and w.id like 'worker-%' and j.status in ('Running', 'Queued') and j.lock_at <= now()
+    where w.worker_type = $1 and w.id like 'laravel.worker/%' and j.status in ('Running', 'Queued') and j.lock_at <= now()
     limit $2 for update of j skip locked
 )
 returning id"#;
@@ -224,7 +224,7 @@ select q.name, extract(epoch from least(
     ),
     (
         select min(j.lock_at) from apalis.workers w join apalis.jobs j on j.lock_by = w.id
-        where w.worker_type = q.name and w.id like 'worker-%' and j.status in ('Running', 'Queued')
+        where w.worker_type = q.name and w.id like 'laravel.worker/%' and j.status in ('Running', 'Queued')
     )
 ) - clock_timestamp())::float8
 from unnest($1::text[]) as q (name)";

@@ -1,7 +1,7 @@
 //! The SQL of the stock SQLite layout. `run_at` and `lock_at` are whole seconds; what is a part of one counts as
 //! one more.
 
-/// What ours among the workers begin with stands in these texts: `worker-`.
+/// What ours among the workers begin with stands in these texts: `laravel.worker/`.
 pub(super) const BEAT: &str = "
 INSERT INTO Workers (id, worker_type, storage_name, layers, last_seen, started_at)
 VALUES (?1, ?2, 'SqliteStorage', 'worker', unixepoch(), unixepoch())
@@ -14,13 +14,13 @@ UPDATE Jobs SET status = 'Pending', done_at = NULL, lock_by = NULL, lock_at = NU
 WHERE id IN (
     SELECT Jobs.id FROM Workers JOIN Jobs ON Jobs.lock_by = Workers.id
     WHERE Workers.worker_type = ?1 AND unixepoch() - Workers.last_seen >= ?2
-        AND Workers.id NOT LIKE 'worker-%' AND Jobs.status IN ('Running', 'Queued')
+        AND Workers.id NOT LIKE 'laravel.worker/%' AND Jobs.status IN ('Running', 'Queued')
     LIMIT ?3
 )"#;
 
 /// Rows of workers of ours that nothing names any more.
 pub(super) const BURY: &str = "
-DELETE FROM Workers WHERE id LIKE 'worker-%' AND last_seen < unixepoch() - 3600
+DELETE FROM Workers WHERE id LIKE 'laravel.worker/%' AND last_seen < unixepoch() - 3600
     AND NOT EXISTS (SELECT 1 FROM Jobs WHERE lock_by = Workers.id)";
 
 pub(super) const DUE: &str = "
@@ -106,7 +106,7 @@ UPDATE Jobs SET idempotency_key = NULL WHERE (?1 IS NULL OR job_type = ?1) AND i
 
 pub(super) const OVER: &str = "
 SELECT EXISTS (SELECT 1 FROM Jobs WHERE status IN ('Running', 'Queued') AND job_type = ?1
-    AND lock_by LIKE 'worker-%' AND lock_at <= unixepoch())";
+    AND lock_by LIKE 'laravel.worker/%' AND lock_at <= unixepoch())";
 
 /// What was set aside is `Queued`, and no attempt of it was lost.
 pub(super) const LAPSE: &str = r#"
@@ -114,7 +114,7 @@ UPDATE Jobs SET status = 'Pending', done_at = NULL, lock_by = NULL, lock_at = NU
     attempts = attempts + (status = 'Running'),
     last_result = CASE status WHEN 'Running' THEN '{"Err":"the worker that held it is gone"}' ELSE last_result END
 WHERE rowid IN (
-    SELECT rowid FROM Jobs WHERE status IN ('Running', 'Queued') AND job_type = ?1 AND lock_by LIKE 'worker-%'
+    SELECT rowid FROM Jobs WHERE status IN ('Running', 'Queued') AND job_type = ?1 AND lock_by LIKE 'laravel.worker/%'
         AND lock_at <= unixepoch()
     LIMIT ?2
 )"#;
@@ -154,7 +154,7 @@ SELECT min(at) - unixepoch('subsec') FROM (
     SELECT min(run_at) FROM Jobs WHERE job_type = ?1 AND status = 'Failed' AND attempts < max_attempts
     UNION ALL
     SELECT min(lock_at) FROM Jobs WHERE status IN ('Running', 'Queued') AND job_type = ?1
-        AND lock_by LIKE 'worker-%'
+        AND lock_by LIKE 'laravel.worker/%'
 )";
 
 pub(super) const DEPTH: &str = "
