@@ -11,5 +11,6 @@ pub mod error;
 pub mod port;
 pub mod redis;
 pub mod sql;
+mod waiters;
 
 pub use error::{Error, Kind};

@@ -15,7 +15,7 @@ use crate::store::port::QueueName;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::failure::Failure;
 use crate::store::redis::script;
-use crate::store::redis::wait::waiters::Waiters;
+use crate::store::waiters::Waiters;
 
 /// From one look to the next.
 const PERIOD: Duration = Duration::from_millis(25);
@@ -47,9 +47,7 @@ impl Watch {
                 task.spawn(run(Arc::clone(&self.connection), Arc::clone(&self.waiters)));
             }
         }
-        let ticket = self.waiters.register(queues);
-        // Woken and out of time are the same to the caller, who looks for himself.
-        drop(tokio::time::timeout(at_most, ticket.woken()).await);
+        self.waiters.wait(queues, at_most).await;
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::table::Table;
 use crate::store::port::QueueName;
-use crate::store::redis::wait::waiters::Waiters;
+use crate::store::waiters::Waiters;
 
 /// The longest time between two looks while anyone waits: due times and ended leases are seen then.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -41,15 +41,13 @@ impl Watch {
 
     /// Returns when one of `queues` may hold an available task, or after `at_most`. Cancellation safe.
     pub(super) async fn wait(&self, queues: &[QueueName], at_most: Duration) {
-        let ticket = self.waiters.register(queues);
         {
             let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
             if task.is_empty() {
                 task.spawn(run(Arc::clone(&self.table), Arc::clone(&self.waiters)));
             }
         }
-        // Woken and out of time are the same to the caller, who looks for himself.
-        drop(tokio::time::timeout(at_most, ticket.woken()).await);
+        self.waiters.wait(queues, at_most).await;
     }
 }
 

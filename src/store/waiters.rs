@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -9,12 +10,12 @@ use crate::store::port::QueueName;
 
 /// All waits of the process.
 #[derive(Debug, Default)]
-pub(in crate::store) struct Waiters {
+pub(super) struct Waiters {
     list: Mutex<List>,
     /// Tells the bell that someone new waits.
-    pub(in crate::store) bell: Notify,
+    pub(super) bell: Notify,
     /// Tells the look that someone new waits.
-    pub(in crate::store) look: Notify,
+    pub(super) look: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -31,15 +32,22 @@ struct Waiter {
 
 /// One wait. Dropping it ends it.
 #[derive(Debug)]
-pub(in crate::store) struct Ticket<'a> {
+struct Ticket<'a> {
     waiters: &'a Waiters,
     id: u64,
     woken: oneshot::Receiver<()>,
 }
 
 impl Waiters {
+    /// Returns when a wait for any of `queues` is ended, or after `at_most`. Cancellation safe.
+    pub(super) async fn wait(&self, queues: &[QueueName], at_most: Duration) {
+        let ticket = self.register(queues);
+        // Woken and out of time are the same to the caller, who looks for himself.
+        drop(tokio::time::timeout(at_most, ticket.woken()).await);
+    }
+
     /// Adds a wait for any of `queues`.
-    pub(in crate::store) fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
+    fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
         let (wake, woken) = oneshot::channel();
         let mut list = self.lock();
         let id = list.next;
@@ -62,7 +70,7 @@ impl Waiters {
     }
 
     /// The queues that are waited for, each once: those of the longest wait first, in its order.
-    pub(in crate::store) fn wanted(&self) -> Vec<QueueName> {
+    pub(super) fn wanted(&self) -> Vec<QueueName> {
         let mut wanted: Vec<QueueName> = Vec::new();
         for waiter in self.lock().waiting.values() {
             for queue in &waiter.queues {
@@ -75,12 +83,12 @@ impl Waiters {
     }
 
     /// Ends the waits for `queue`. Returns whether there were any.
-    pub(in crate::store) fn wake(&self, queue: &QueueName) -> bool {
+    pub(super) fn wake(&self, queue: &QueueName) -> bool {
         self.wake_if(|waiter| waiter.queues.contains(queue))
     }
 
     /// Ends all waits.
-    pub(in crate::store) fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.wake_if(|_| true);
     }
 
@@ -98,7 +106,7 @@ impl Waiters {
 
 impl Ticket<'_> {
     /// Returns when the wait is ended from the other side.
-    pub(in crate::store) async fn woken(mut self) {
+    async fn woken(mut self) {
         // The other end is only dropped together with this one.
         drop((&mut self.woken).await);
     }
