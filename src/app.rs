@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod foreground;
 pub mod http;
 pub mod lanes;
+mod metrics;
 pub mod php;
 pub mod presence;
 pub mod report;

@@ -1,5 +1,7 @@
 //! Asks everything that `worker doctor` judges: each question with a deadline of its own, all stores at once.
 
+mod php;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{
     CacheStore, Clues, Database, FailedStore, Loaded, Origin, Problem, QueueConnection, QueueKind,
 };
-use crate::doctor::{Facts, Finding, Redis, Seen, Severity, Sql, Store, Uses, judge};
+use crate::doctor::{Facts, Finding, Php, Redis, Seen, Severity, Sql, Store, Uses, judge};
 use crate::store::Error;
 use crate::store::apalis::TaskSurvey;
 use crate::store::connect::{survey_redis, survey_sql, survey_tasks};
@@ -38,6 +40,8 @@ pub struct Examination<'a> {
     pub lanes: &'a LaneFlags,
     /// Jobs that have waited for longer than this count as old.
     pub old: Duration,
+    /// Whether PHP is left out.
+    pub native_only: bool,
 }
 
 /// What was examined, and what was found.
@@ -45,6 +49,8 @@ pub struct Examination<'a> {
 pub struct Report {
     /// The stores, with what they answered.
     pub stores: Vec<Store>,
+    /// PHP, where there is an application.
+    pub php: Option<Php>,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -68,7 +74,12 @@ pub async fn examine(of: &Examination<'_>) -> Report {
         old: of.old,
         retry_after: retry_after(of.connection),
     };
-    let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask))).await;
+    let php = async {
+        let base = config.app.base_path.clone().filter(|_| !of.native_only)?;
+        Some(php::examine(&config.php, base).await)
+    };
+    let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask)));
+    let (stores, php) = futures_util::join!(stores, php);
     let facts = Facts {
         loaded: of.loaded,
         problems: of.problems,
@@ -81,10 +92,12 @@ pub async fn examine(of: &Examination<'_>) -> Report {
         // A key that fits no cipher is among the problems.
         keys: super::keys(config).ok().flatten(),
         stores,
+        php,
     };
     let findings = judge(&facts);
     Report {
         stores: facts.stores,
+        php: facts.php,
         findings,
     }
 }

@@ -23,6 +23,7 @@ pub mod frame;
 pub mod output;
 pub mod pool;
 pub mod process;
+pub mod script;
 pub mod settings;
 
 use self::frame::{Done, Outcome};

@@ -1,10 +1,11 @@
 //! `worker doctor`: a world is broken on purpose, and the finding is seen.
 
 mod databases;
+mod distort;
 mod documents;
 mod output;
 mod payloads;
-mod proxy;
+mod php;
 mod queues;
 mod redis;
 mod servers;

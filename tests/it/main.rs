@@ -11,6 +11,7 @@ mod demo;
 mod deployment;
 mod differential;
 mod doctor;
+mod faults;
 mod floods;
 mod harness;
 mod http;

@@ -5,4 +5,4 @@ mod deaths;
 mod jobs;
 mod noise;
 mod pool;
-mod shop;
+pub(crate) mod shop;

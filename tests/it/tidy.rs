@@ -10,13 +10,22 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("telemetry", &[]),
     ("exit", &[]),
+    ("failpoint", &[]),
     // Floor 1.
     ("store", &["wire", "config", "clock", "telemetry"]),
     ("runner", &["wire", "config", "clock", "telemetry"]),
     // Floor 2. A failed job that goes back to Redis may need an id, which dispatching makes.
     (
         "runtime",
-        &["store", "runner", "wire", "config", "clock", "telemetry"],
+        &[
+            "store",
+            "runner",
+            "wire",
+            "config",
+            "clock",
+            "telemetry",
+            "failpoint",
+        ],
     ),
     ("failed", &["store", "wire", "clock", "runtime::dispatch"]),
     ("moving", &["store", "wire"]),
