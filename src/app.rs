@@ -118,12 +118,7 @@ impl App {
     /// The connection's own queue.
     #[must_use]
     pub fn default_queue(&self) -> QueueName {
-        QueueName::new(match &self.connection.kind {
-            QueueKind::Redis { queue, .. }
-            | QueueKind::Database { queue, .. }
-            | QueueKind::Embedded { queue, .. } => queue,
-            QueueKind::Sync => "default",
-        })
+        QueueName::new(self.connection.queue())
     }
 
     /// Dispatches onto the connection.

@@ -155,7 +155,7 @@ impl Facts<'_> {
             QueueKind::Redis { retry_after, .. }
             | QueueKind::Database { retry_after, .. }
             | QueueKind::Embedded { retry_after, .. } => Some(*retry_after),
-            QueueKind::Sync => None,
+            QueueKind::ApalisRedis { .. } | QueueKind::ApalisDatabase { .. } | QueueKind::Sync => None,
         }
     }
 

@@ -223,7 +223,9 @@ impl Writer {
             way.wait_before_retry(&mut wait).await;
         }
         for order in batch.iter_mut() {
-            order.settle = Settle::Delete;
+            if let Settle::Fail(failure) = std::mem::replace(&mut order.settle, Settle::Delete) {
+                order.settle = Settle::Failed(failure);
+            }
         }
         self.write_batch(batch, way).await;
     }

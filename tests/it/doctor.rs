@@ -11,6 +11,7 @@ mod redis;
 mod servers;
 mod settings;
 mod tables;
+mod tasks;
 
 use harness::{Daemon, Output, RedisOptions, RedisServer, SqliteDatabase};
 use serde_json::Value;

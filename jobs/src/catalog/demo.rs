@@ -94,6 +94,7 @@ pub(super) struct Slow {
 
 impl Job for Slow {
     const CLASS: &'static str = r"Worker\Demo\Slow";
+    const NAMES: &'static [&'static str] = &["worker-demo-slow"];
     type Resources = ();
 
     #[expect(clippy::disallowed_methods, reason = "this sample misbehaves on purpose")]

@@ -195,7 +195,11 @@ impl List<'_> {
                     &retry_after.as_secs().to_string(),
                 );
             }
-            QueueKind::Embedded { .. } | QueueKind::Sync => {}
+            // No connection of Laravel's.
+            QueueKind::ApalisRedis { .. }
+            | QueueKind::ApalisDatabase { .. }
+            | QueueKind::Embedded { .. }
+            | QueueKind::Sync => {}
         }
     }
 
