@@ -3,6 +3,7 @@
 //! - [`clock`]: the one source of "now".
 //! - [`wire`]: Laravel's bytes, read and written; pure.
 //! - [`config`]: the settings of the process, from flags, environment, `.env` and `worker.toml`.
+//! - [`failpoint`]: where tests make the process die.
 //! - [`telemetry`]: how the process writes its log.
 //! - [`store`]: where jobs wait: the ports and their drivers.
 //! - [`runner`]: who runs a job.
@@ -23,6 +24,7 @@ pub mod control;
 pub mod doctor;
 pub mod exit;
 pub mod failed;
+pub mod failpoint;
 pub mod moving;
 pub mod runner;
 pub mod runtime;

@@ -8,6 +8,7 @@ use worker::cli::Cli;
 use worker::exit::{Exit, Failure};
 
 fn main() -> ExitCode {
+    let _points = worker::failpoint::set_up();
     let cli = Cli::parse();
     match cli.run() {
         Ok(exit) => exit.into(),

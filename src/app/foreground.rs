@@ -114,7 +114,7 @@ fn pool(
     base: PathBuf,
     (tasks, reaper): (&mut JoinSet<()>, &mut JoinSet<()>),
 ) -> anyhow::Result<Arc<Pool>> {
-    let mut settings = php::settings(app, base, Sink::Terminal);
+    let mut settings = php::settings(&app.config.php, base, Sink::Terminal);
     settings.processes = 1;
     let children = Children::new()?;
     let pool = Pool::new(settings, children.clone());

@@ -12,8 +12,9 @@ use crate::runtime::troubles::{Subject, Witness};
 use crate::store::{self, Kind};
 use crate::telemetry;
 
-/// How long a loop may take to turn, where no watchdog asks for less.
-const BOUND: Duration = Duration::from_secs(30);
+/// How long a loop may take to turn, where no watchdog asks for less: with the time between two looks it is
+/// seen within 30 s.
+pub(super) const BOUND: Duration = Duration::from_secs(24);
 /// The least of it.
 const SHORTEST: Duration = Duration::from_secs(2);
 /// How often to look, at most.

@@ -24,6 +24,7 @@ pub mod output;
 mod pace;
 pub mod pool;
 pub mod process;
+pub mod script;
 pub mod settings;
 
 use self::frame::{Done, Outcome};

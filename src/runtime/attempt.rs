@@ -21,6 +21,7 @@ use super::report::{End, Told};
 use super::reserve::Leased;
 use super::settle::Order;
 use super::unknown::Share;
+use crate::failpoint;
 use crate::runner::{Decided, Ended, Refusal, Request, Work};
 use crate::store::port::{FailedJob, Reserved, Settle};
 use crate::wire::{Exception, Payload};
@@ -90,7 +91,9 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: L
             let deadline = limit.and_then(|limit| run.started.checked_add(limit));
             leased.hold.start(&run, deadline);
             let span = info_span!("job", job.uuid = run.uuid, job.name = run.name, job.attempt = run.attempt, queue = %leased.reserved.queue);
+            failpoint::pass(failpoint::STARTED);
             let outcome = execute(engine, &run).instrument(span).await;
+            failpoint::pass(failpoint::RAN);
             finish(engine, &run, outcome).await;
         }
         Ready::Over(verdict) => conclude(engine, &run, verdict, None).await,
@@ -327,6 +330,9 @@ async fn hand_on(engine: &Engine, run: &Run, verdict: Verdict, error: Option<Exc
                 limit.as_secs()
             ),
         }
+    }
+    if matches!(verdict, Verdict::Fail { .. }) {
+        failpoint::pass(failpoint::HOOKED);
     }
     let settle = match &verdict {
         Verdict::Delete => Settle::Delete,

@@ -109,6 +109,7 @@ pub struct Holds {
     some: Notify,
     none: Notify,
     lost_slots: AtomicUsize,
+    lost_leases: AtomicU64,
 }
 
 impl Holds {
@@ -172,6 +173,16 @@ impl Holds {
         self.lost_slots.load(Ordering::Relaxed)
     }
 
+    /// How many leases were lost so far: somebody else holds the job, or nobody does.
+    pub fn lost_leases(&self) -> u64 {
+        self.lost_leases.load(Ordering::Relaxed)
+    }
+
+    /// Counts leases that were found lost.
+    pub fn count_lost(&self, leases: u64) {
+        self.lost_leases.fetch_add(leases, Ordering::Relaxed);
+    }
+
     /// Says that a stuck attempt has ended after all.
     pub fn recover(&self, hold: &Hold) {
         if hold.stuck.load(Ordering::Acquire) {
@@ -215,13 +226,13 @@ impl Holds {
         }
         let answers = queue.renew(&receipts, lease).await?;
         let lost = holds.iter().zip(answers).filter(|(_, held)| *held == Held::Lost);
-        Self::lose(lost.map(|(hold, _)| &**hold));
+        self.lose(lost.map(|(hold, _)| &**hold));
         Ok(())
     }
 
     /// Ends the attempts whose leases are lost. A lease that was not renewed because the job is being settled
     /// is no loss.
-    fn lose<'a>(lost: impl Iterator<Item = &'a Hold>) {
+    fn lose<'a>(&self, lost: impl Iterator<Item = &'a Hold>) {
         let mut names = BTreeSet::new();
         let mut count = 0;
         for hold in lost.filter(|hold| !hold.is_claimed()) {
@@ -235,6 +246,7 @@ impl Holds {
             hold.end(Cause::Lost);
         }
         if count > 0 {
+            self.count_lost(count);
             let names = names.into_iter().collect::<Vec<_>>().join(", ");
             warn!(
                 count,

@@ -15,6 +15,7 @@ use super::settle::Order;
 use super::state::{Pauses, StopReason};
 use super::troubles::{Subject, Witness};
 use super::unknown::Share;
+use crate::failpoint;
 use crate::runner::seats::{Granted, Place, Seat};
 use crate::store::Error;
 use crate::store::port::{QueueName, Reserved, Settle};
@@ -158,6 +159,9 @@ impl Reserver {
                 .await
             {
                 Ok(reserved) => {
+                    if !reserved.is_empty() {
+                        failpoint::pass(failpoint::RESERVED);
+                    }
                     self.store.works();
                     self.retry = FIRST_RETRY;
                     let found = reserved.len();

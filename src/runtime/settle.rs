@@ -14,6 +14,7 @@ use super::hold::{Hold, Holds};
 use super::pulse::{Beat, Pulse};
 use super::report::{End, Reporter};
 use super::troubles::{Subject, Troubles, Witness};
+use crate::failpoint;
 use crate::store::port::{FailedJob, FailedJobs, Held, Queue, Settle, Settlement};
 use crate::store::{Error, Kind};
 
@@ -170,8 +171,10 @@ impl Writer {
         let mut wait = FIRST_WAIT;
         while !batch.is_empty() {
             let settlements: Vec<_> = batch.iter().map(settlement).collect();
+            failpoint::pass(failpoint::SETTLING);
             match way.beat.asking(self.queue.settle(&settlements)).await {
                 Ok(answers) => {
+                    failpoint::pass(failpoint::SETTLED);
                     way.works();
                     for (order, held) in batch.iter().zip(answers) {
                         self.tell(order, held, resent);
@@ -220,7 +223,9 @@ impl Writer {
             way.wait_before_retry(&mut wait).await;
         }
         for order in batch.iter_mut() {
-            order.settle = Settle::Delete;
+            if let Settle::Fail(failure) = std::mem::replace(&mut order.settle, Settle::Delete) {
+                order.settle = Settle::Failed(failure);
+            }
         }
         self.write_batch(batch, way).await;
     }
@@ -259,8 +264,10 @@ impl Writer {
         if failures.is_empty() {
             return true;
         }
+        failpoint::pass(failpoint::RECORDING);
         match way.beat.asking(self.failed.record(&failures)).await {
             Ok(()) => {
+                failpoint::pass(failpoint::RECORDED);
                 way.failed.works();
                 true
             }
@@ -275,6 +282,7 @@ impl Writer {
         match held {
             Held::Lost if resent => debug!("A verdict was sent twice; the first had arrived"),
             Held::Lost => {
+                self.holds.count_lost(1);
                 let name = order.end.as_ref().map_or("a job", |end| end.told.name.as_str());
                 warn!(queue = %order.hold.queue, "The result of {name} on {} is void: its lease was lost", order.hold.queue);
                 return;

@@ -1,15 +1,17 @@
 //! `worker doctor`: a world is broken on purpose, and the finding is seen.
 
 mod databases;
+mod distort;
 mod documents;
 mod output;
 mod payloads;
-mod proxy;
+mod php;
 mod queues;
 mod redis;
 mod servers;
 mod settings;
 mod tables;
+mod tasks;
 
 use harness::{Daemon, Output, RedisOptions, RedisServer, SqliteDatabase};
 use serde_json::Value;

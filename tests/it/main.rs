@@ -5,11 +5,13 @@
     reason = "a helper of a test has no better answer than to end the test"
 )]
 
+mod apalis;
 mod commands;
 mod demo;
 mod deployment;
 mod differential;
 mod doctor;
+mod faults;
 mod floods;
 mod harness;
 mod http;

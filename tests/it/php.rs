@@ -6,4 +6,4 @@ mod deaths;
 mod jobs;
 mod noise;
 mod pool;
-mod shop;
+pub(crate) mod shop;

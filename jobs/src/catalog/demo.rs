@@ -1,7 +1,7 @@
 //! Sample jobs: what `worker demo` shows, `worker bench` measures, and tests watch.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -13,7 +13,7 @@ use crate::{Job, JobContext, JobError, Outcome};
 pub(super) struct Sample {
     /// How long it works, in milliseconds.
     pub(super) work_ms: u64,
-    /// When set, a line `uuid attempt` is appended to this file before the work and after it.
+    /// When set, a line is appended to this file before the work and after it; see `note`.
     pub(super) journal: Option<PathBuf>,
 }
 
@@ -88,12 +88,13 @@ pub(super) struct Slow {
     pub(super) panic: bool,
     /// Release itself afterwards for this many seconds, on its first attempt.
     pub(super) release_s: Option<u64>,
-    /// When set, a line is appended to this file before the work and after it.
+    /// When set, a line is appended to this file before the work and after it; see `note`.
     pub(super) journal: Option<PathBuf>,
 }
 
 impl Job for Slow {
     const CLASS: &'static str = r"Worker\Demo\Slow";
+    const NAMES: &'static [&'static str] = &["worker-demo-slow"];
     type Resources = ();
 
     #[expect(clippy::disallowed_methods, reason = "this sample misbehaves on purpose")]
@@ -136,10 +137,21 @@ impl Job for Noop {
     }
 }
 
+/// Appends a line to the journal: event, uuid, attempt, queue, process, unix time in milliseconds. It is written
+/// at once and whole, so that many processes may share a journal and one that is killed leaves no half line.
+#[expect(clippy::disallowed_methods, reason = "a job has no clock of the worker's")]
 async fn note(journal: Option<&PathBuf>, event: &str, job: &JobContext<()>) -> Result<(), JobError> {
     use tokio::io::AsyncWriteExt;
     let Some(path) = journal else { return Ok(()) };
-    let line = format!("{event} {} {} {}\n", job.uuid(), job.attempt(), job.queue());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let line = format!(
+        "{event} {} {} {} {} {}\n",
+        job.uuid(),
+        job.attempt(),
+        job.queue(),
+        std::process::id(),
+        now.as_millis()
+    );
     let mut file = tokio::fs::OpenOptions::new()
         .append(true)
         .create(true)

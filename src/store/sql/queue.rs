@@ -54,7 +54,7 @@ impl SqlQueue {
 
     fn fate(&self, settle: &Settle) -> Result<Fate, Error> {
         Ok(match settle {
-            Settle::Delete => Fate::Delete,
+            Settle::Delete | Settle::Failed(_) => Fate::Delete,
             Settle::Release { delay } => Fate::Free {
                 uncount: false,
                 delay_s: Some(whole_seconds(*delay)),

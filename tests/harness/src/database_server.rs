@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::ports::free_port;
 use crate::process::{Running, Signal};
 use crate::wait::{DEADLINE, poll};
-use crate::{Scratch, signals};
+use crate::{Scratch, signals, vitals};
 
 /// One kind of server.
 pub(crate) trait Kind {
@@ -73,9 +73,9 @@ impl Server {
     fn signal_all(&self, signal: &str) {
         let server = self.process.pid();
         signals::send(signal, i64::from(server));
-        for child in children(server) {
+        for child in vitals::children(server) {
             // One that has ended in the meantime needs no signal.
-            signals::send(signal, child);
+            signals::send(signal, i64::from(child));
         }
     }
 
@@ -108,19 +108,6 @@ impl Server {
             K::NAME
         );
     }
-}
-
-/// The processes whose parent is `parent`.
-fn children(parent: u32) -> Vec<i64> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &i64| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        // `pid (name) state parent …`; the name may hold anything.
-        let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
-        rest.split(' ').nth(1) == Some(parent.to_string().as_str())
-    })
-    .collect()
 }
 
 /// Waits for the first answer; false when the server ends instead, as it does when the port was taken.

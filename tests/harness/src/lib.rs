@@ -7,8 +7,10 @@
 //! - [`sqlite`], [`mariadb`], [`postgres`], [`rows`]: databases with Laravel's tables; [`sql`]: what they have in
 //!   common; [`pgbouncer`]: a pooler before one.
 //! - [`laravel`], [`journal`]: a real Laravel application, and what its jobs wrote down.
+//! - [`proxy`]: a network between the two, with its faults; [`vitals`]: what a process uses.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
 //! - [`notify_socket`]: the end of systemd that a service talks to.
+//! - [`table`]: what fault tests wrote down.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
 //!
 //! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
@@ -35,12 +37,15 @@ pub mod pgbouncer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod proxy;
 pub mod redis_client;
 pub mod redis_server;
 pub mod rows;
 pub mod scratch;
 pub mod sql;
 pub mod sqlite;
+pub mod table;
+pub mod vitals;
 pub mod wait;
 
 mod database_server;
@@ -59,12 +64,14 @@ pub use notify_socket::NotifySocket;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use process::{Running, Signal, Stream};
-pub use redis_client::{Payload, QueueDump, Redis, Scored};
+pub use proxy::{Fault, Proxy};
+pub use redis_client::{Payload, QUEUE_DB, QueueDump, Redis, Scored};
 pub use redis_server::{RedisOptions, RedisServer, SharedRedis, shared_redis};
 pub use rows::{FailedRow, JobRow};
 pub use scratch::Scratch;
 pub use sql::TestDatabase;
 pub use sqlite::SqliteDatabase;
+pub use vitals::Vitals;
 pub use wait::{DEADLINE, poll, wait_until};
 
 /// A variable of the test's own environment, if it is set and not empty.

@@ -56,8 +56,6 @@ impl Kind for Mariadb {
         command
             .arg("--no-defaults")
             .arg(format!("--datadir={}", path("data")))
-            // A server that starts removes what lies there of others.
-            .arg(format!("--tmpdir={}", path("data")))
             .arg(format!("--init-file={}", path("init.sql")))
             .arg(format!("--tmpdir={}", path("tmp")))
             .arg(format!("--socket={}", path("socket")))

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{RedisOptions, RedisServer};
+use harness::{Fault, Proxy, RedisOptions, RedisServer};
 
-use super::proxy::{instead, later, through};
+use super::distort::{instead, later};
 use super::{Report, Shop, doctor};
 use crate::site::Site;
 
@@ -76,8 +76,11 @@ fn a_wrong_password_is_said_and_not_shown() {
 /// The report of a shop whose Redis is seen through a wire.
 fn over(delay_ms: u64, change: impl Fn(Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Report {
     let shop = Shop::new(&[]);
-    let port = through(shop.server.port(), Duration::from_millis(delay_ms), change);
-    shop.doctor(&[("REDIS_PORT", &port.to_string())])
+    let proxy = Proxy::changing(shop.server.port(), change);
+    let base = Duration::from_millis(delay_ms);
+    let jitter = Duration::ZERO;
+    proxy.set(Fault::Delay { base, jitter });
+    shop.doctor(&[("REDIS_PORT", &proxy.port().to_string())])
 }
 
 #[test]

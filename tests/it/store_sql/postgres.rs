@@ -3,7 +3,6 @@
 mod announce;
 mod faults;
 mod pooler;
-mod proxy;
 mod said;
 mod tables;
 mod tls;

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{PostgresDatabase, PostgresServer};
+use harness::{PostgresDatabase, PostgresServer, Proxy};
 use tokio::task::JoinSet;
 use worker::store::port::{Held, Queue, Settle};
 use worker::store::sql::{Announce, Database, Made, SqlOptions, SqlQueue, TableName, Tables, announce};
 
 use super::super::settle;
-use super::proxy::Proxy;
 use super::{insert, next, open};
 use crate::store::engine::{postgres_options, until};
 
@@ -137,13 +136,13 @@ async fn a_restart_is_survived() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_network_is_noticed() {
     let database = PostgresDatabase::temp();
-    let proxy = Proxy::before(database.port()).await;
+    let proxy = Proxy::before(database.port());
     let mut options = postgres_options(&database);
     options.port = proxy.port();
     let db = open(&options);
     announce(&db, Announce::Yes).await.expect("announce");
     let lane = waiting(&database, &SqlQueue::new(&db)).await;
-    proxy.silence();
+    proxy.abandon();
     let began = Instant::now();
     // The old one is still there for the server, which knows nothing yet.
     until("another one listens", async || {

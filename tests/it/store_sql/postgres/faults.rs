@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use harness::PostgresDatabase;
+use harness::{Fault, PostgresDatabase, Proxy};
 use worker::config::Secret;
 use worker::store::port::{
     Cache, CacheValue, FailedFilter, FailedJob, FailedJobs, Held, Names, Queue, QueueName, Settle,
@@ -12,7 +12,6 @@ use worker::store::sql::{SqlCache, SqlFailed, SqlQueue};
 use worker::store::{Error, Kind};
 
 use super::super::{LEASE, MAIL, new_job, push, settle, take};
-use super::proxy::Proxy;
 use super::{fixture, open};
 use crate::store::engine::{postgres_options, until};
 
@@ -148,12 +147,12 @@ async fn timed<T>(call: impl Future<Output = Result<T, Error>>) -> (Duration, Er
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_silent_network_is_noticed() {
     let (database, _) = fixture().await;
-    let proxy = Proxy::before(database.port()).await;
+    let proxy = Proxy::before(database.port());
     let mut options = postgres_options(&database);
     options.port = proxy.port();
     let queue = SqlQueue::new(&open(&options));
     push(&queue, &["a"]).await;
-    proxy.silence();
+    proxy.abandon();
     let (took, error) = timed(queue.push(&[new_job("b")])).await;
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(
@@ -170,18 +169,19 @@ async fn a_silent_network_is_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_server_is_noticed() {
     let (database, _) = fixture().await;
-    let proxy = Proxy::before(database.port()).await;
+    let proxy = Proxy::before(database.port());
     let mut options = postgres_options(&database);
     options.port = proxy.port();
     let queue = SqlQueue::new(&open(&options));
     push(&queue, &["a"]).await;
-    proxy.hang();
+    proxy.set(Fault::Silent);
     let names = [QueueName::new(MAIL)];
     let (took, error) = timed(queue.reserve(&names, 1, LEASE)).await;
     assert!(took < Duration::from_secs(15), "{took:?}");
     assert_eq!(error.kind(), Kind::Lost, "{error}");
     // Those that connect now go on.
-    proxy.silence();
+    proxy.abandon();
+    proxy.clear();
     queue.ping().await.expect("ping");
     assert_eq!(take(&queue, 1).await.len(), 1);
 }

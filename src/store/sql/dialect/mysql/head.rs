@@ -24,12 +24,6 @@ const FRESH: Duration = Duration::from_millis(100);
 /// `available_at` and id: the order of a queue.
 pub(super) type Place = (i64, i64);
 
-impl Default for Look {
-    fn default() -> Self {
-        Self::First(FEW)
-    }
-}
-
 /// How much of a queue is to be looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
@@ -37,6 +31,11 @@ pub(super) enum Look {
     First(usize),
     /// The rows that came since.
     Newer,
+}
+
+impl Look {
+    /// The first look at a queue.
+    pub(super) const FIRST: Self = Self::First(FEW);
 }
 
 /// What is remembered of one queue.
@@ -113,5 +112,58 @@ impl Head {
     /// When its first row is or was due.
     pub(super) fn first_due(&self) -> Option<i64> {
         self.free.first().map(|(available_at, _)| *available_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{FEW, Head, Look, MANY, Place};
+
+    const NOW: i64 = 1000;
+
+    /// A head that was seen so long ago, at such a cost, with rows due at these times.
+    fn head(age_ms: u64, cost_ms: u64, times: &[i64], full: bool) -> Head {
+        let places = times.iter().zip(1..).map(|(time, id)| (*time, id));
+        let seen = Instant::now().checked_sub(Duration::from_millis(age_ms)).unwrap();
+        Head::scanned(places.collect(), full, Duration::from_millis(cost_ms), (seen, 7))
+    }
+
+    #[test]
+    fn looks_are_as_frequent_as_they_are_cheap() {
+        let few = Some(Look::First(FEW));
+        let many = Some(Look::First(MANY));
+        for (head, wanted, changes, look) in [
+            // Cheap: enough is believed for a while, too little for a moment.
+            (head(0, 1, &[1, 2], false), 2, 7, None),
+            (head(60, 1, &[1, 2], false), 2, 7, None),
+            (head(60, 1, &[1, 2], false), 3, 7, few),
+            (head(200, 1, &[1, 2], false), 2, 7, few),
+            (head(0, 1, &[1, 2], false), 2, 8, few),
+            // Costly: what is new is looked for, all of it ten times less often than it costs.
+            (head(0, 500, &[1, 2], true), 5, 7, None),
+            (head(0, 500, &[1, 2], true), 5, 8, Some(Look::Newer)),
+            (head(200, 500, &[1, 2], true), 5, 7, Some(Look::Newer)),
+            (head(6000, 500, &[1, 2], true), 5, 7, many),
+            // Used up though there is more.
+            (head(0, 500, &[], true), 5, 7, many),
+            (head(0, 500, &[], false), 5, 7, None),
+        ] {
+            assert_eq!(head.wants(wanted, NOW, changes), look, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn rows_come_in_order_when_they_are_due() {
+        let mut head = head(0, 500, &[20, 10, 2000], true);
+        let newer: [Place; 3] = [(15, 9), (1990, 8), (3000, 7)];
+        head.newer(newer, (Instant::now(), 8));
+        let taken: Vec<Place> = std::iter::from_fn(|| head.take(NOW)).collect();
+        assert_eq!(taken, [(10, 2), (15, 9), (20, 1)]);
+        // The one behind the last that was remembered is left to the next scan.
+        assert_eq!(head.first_due(), Some(1990));
+        let later: Vec<Place> = std::iter::from_fn(|| head.take(5000)).collect();
+        assert_eq!(later, [(1990, 8), (2000, 3)]);
     }
 }

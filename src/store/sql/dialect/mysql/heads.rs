@@ -61,7 +61,7 @@ pub(super) struct Heads {
     clock: Option<(i64, Instant)>,
     /// How often we have added or freed rows.
     changes: u64,
-    /// The highest id that was seen.
+    /// The highest id at the last look.
     highest: i64,
     /// Whether the last look had no answer, or a late one.
     is_slow: bool,
@@ -74,7 +74,7 @@ impl Heads {
         let look = |queue: &QueueName| {
             let look = match self.queues.get(queue) {
                 Some(head) => head.wants(wanted, now, self.changes)?,
-                None => Look::default(),
+                None => Look::FIRST,
             };
             Some((queue.clone(), look))
         };
@@ -100,7 +100,7 @@ impl Heads {
         self.is_slow = moment.at.elapsed() >= QUICK;
     }
 
-    /// The highest id that was seen so far.
+    /// The highest id at the last look.
     pub(super) fn highest(&self) -> i64 {
         self.highest
     }
@@ -110,7 +110,7 @@ impl Heads {
         let Sight { seen, clock, highest } = sight;
         self.clock = Some((clock, Instant::now()));
         self.is_slow = moment.at.elapsed() >= QUICK / 4;
-        self.highest = self.highest.max(highest);
+        self.highest = highest;
         self.hidden.retain(|_, since| since.elapsed() < HIDDEN);
         let at = (moment.at, moment.changes);
         for seen in seen {

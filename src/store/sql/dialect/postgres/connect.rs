@@ -19,15 +19,15 @@ const LOCKS: &str = "10s";
 
 /// A connection, ready for statements.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) connection: PgConnection,
+pub(in crate::store) struct Link {
+    pub(in crate::store) connection: PgConnection,
     /// The server's process behind it; `None` behind a pooler, where that changes.
-    pub(super) pid: Option<i32>,
+    pub(in crate::store) pid: Option<i32>,
 }
 
 /// Where and how to connect.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(in crate::store) struct Door {
     plain: PgConnectOptions,
     direct: PgConnectOptions,
     /// What a session must hold to be ours alone.
@@ -39,7 +39,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(options: &PostgresOptions) -> Self {
+    pub(in crate::store) fn new(options: &PostgresOptions) -> Self {
         let plain = options.connect_options();
         let search_path = options.quoted_search_path();
         let mark = format!("{:016x}", fastrand::u64(..));
@@ -70,12 +70,12 @@ impl Door {
 
     /// Whether a pooler is known to stand before the server: each transaction may then run in another
     /// session, and nothing of a session lasts.
-    pub(super) fn is_pooled(&self) -> bool {
+    pub(in crate::store) fn is_pooled(&self) -> bool {
         self.pooled.load(Ordering::Acquire)
     }
 
     /// Remembers that there is a pooler, and says so once.
-    pub(super) fn found_a_pooler(&self) {
+    pub(in crate::store) fn found_a_pooler(&self) {
         if !self.pooled.swap(true, Ordering::AcqRel) {
             info!(
                 "PostgreSQL at {} is behind a connection pooler: each step is a transaction of its own, and jobs are \
@@ -86,7 +86,7 @@ impl Door {
     }
 
     /// How a transaction begins behind a pooler: with the settings that a session of our own would have.
-    pub(super) fn begin_pooled(&self) -> String {
+    pub(in crate::store) fn begin_pooled(&self) -> String {
         format!(
             "begin isolation level read committed; set local search_path to {}; set local lock_timeout to '{LOCKS}'",
             self.search_path
@@ -94,7 +94,7 @@ impl Door {
     }
 
     /// Opens a connection and recognises what is at its other end.
-    pub(super) async fn connect(&self) -> Result<Link, Failure> {
+    pub(in crate::store) async fn connect(&self) -> Result<Link, Failure> {
         let failed = |error| Failure::Connect {
             place: self.place.clone(),
             error,
@@ -157,7 +157,7 @@ impl Door {
     }
 
     /// What a listener's connection is opened with.
-    pub(super) fn listening(&self) -> &PgConnectOptions {
+    pub(in crate::store) fn listening(&self) -> &PgConnectOptions {
         &self.direct
     }
 }

@@ -22,13 +22,19 @@ const ANSWER: Duration = Duration::from_secs(3);
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LONGEST_RETRY: Duration = Duration::from_secs(5);
 
-/// How long a server that does not pass on notifications is believed not to.
-const DEAF: Duration = Duration::from_secs(300);
+/// The first pause after a test note that was not heard; doubles up to the longest. A server may be too busy
+/// for one note; one that passes none on is asked rarely.
+const FIRST_UNHEARD: Duration = Duration::from_secs(1);
+const LONGEST_UNHEARD: Duration = Duration::from_secs(300);
+
+/// After so many in a row it is said that none come through.
+const DEAF: u32 = 4;
 
 /// What the watcher hears.
 pub(super) struct Ears {
     state: State,
     retry: Duration,
+    unheard: u32,
     said: bool,
 }
 
@@ -58,6 +64,7 @@ impl Ears {
         Self {
             state: State::Off,
             retry: FIRST_RETRY,
+            unheard: 0,
             said: false,
         }
     }
@@ -72,6 +79,14 @@ impl Ears {
         match &self.state {
             State::On { check_at, .. } => Some(*check_at),
             State::Off | State::Lost { .. } => None,
+        }
+    }
+
+    /// When to look at the table so that a lost connection is made anew.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match &self.state {
+            State::Lost { retry_at } => Some(*retry_at),
+            State::Off | State::On { .. } => None,
         }
     }
 
@@ -144,6 +159,7 @@ impl Ears {
             Ok(Ok(Some(listener))) => {
                 debug!("Listening for new jobs");
                 self.retry = FIRST_RETRY;
+                self.unheard = 0;
                 self.state = State::On {
                     listener: Box::new(listener),
                     channel: wanted.to_owned(),
@@ -151,10 +167,7 @@ impl Ears {
                 };
                 return true;
             }
-            Ok(Ok(None)) => {
-                self.say_deaf(db);
-                DEAF
-            }
+            Ok(Ok(None)) => self.not_heard(db),
             Ok(Err(error)) => self.later(&error.to_string()),
             Err(_elapsed) => self.later("no answer in time"),
         };
@@ -172,14 +185,18 @@ impl Ears {
         pause
     }
 
-    fn say_deaf(&mut self, db: &Shared) {
-        if !std::mem::replace(&mut self.said, true) {
+    /// The pause after a test note that was not heard.
+    fn not_heard(&mut self, db: &Shared) -> Duration {
+        self.unheard = self.unheard.saturating_add(1);
+        if self.unheard >= DEAF && !std::mem::replace(&mut self.said, true) {
             warn!(
                 "New jobs are announced, but no announcement comes through; looking for jobs every {} s at least \
                  (WORKER_SLEEP)",
                 db.sleep.as_secs_f64()
             );
         }
+        let doublings = (self.unheard - 1).min(16);
+        (FIRST_UNHEARD * 2_u32.pow(doublings)).min(LONGEST_UNHEARD)
     }
 }
 

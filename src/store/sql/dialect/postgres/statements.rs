@@ -12,7 +12,7 @@ use crate::store::sql::options::SqlOptions;
 use crate::store::sql::queue::whole_seconds;
 
 /// A query whose values are being bound.
-pub(super) type PgQuery = Query<'static, Postgres, PgArguments>;
+pub(in crate::store) type PgQuery = Query<'static, Postgres, PgArguments>;
 
 /// One SQL text. It holds nothing from outside but checked and quoted table names.
 #[derive(Clone)]
@@ -120,7 +120,7 @@ const FREE: &str = "(reserved_at is null or reserved_at <= {now} - $2)";
 /// as nested loops, since its inner side depends on the outer one, and the limit ends it. With the index on
 /// (queue, `available_at`, id) it reads the rows it locks and those that are held before them. `chosen` stops
 /// where the payloads become too many; the first one may be larger. Rows that others have locked are passed
-/// over, so this waits for nobody.
+/// over, so this waits for nobody. The time is worked out once, not for every row of a table without the index.
 ///
 /// A row at the limit of the column goes back and forth between its two highest numbers: it must not
 /// stop the others, and each reservation must look different from the one before.
@@ -129,7 +129,8 @@ const CLAIM: &str = "with picked as materialized (\
         from unnest($1::text[]) with ordinality as q(name, place) \
         cross join lateral (\
             select id, available_at, octet_length(payload::text) as size from {jobs} \
-            where queue = q.name and available_at <= {now} and {free} \
+            where queue = q.name and available_at <= (select {now}) \
+                and (reserved_at is null or reserved_at <= (select {now} - $2)) \
             order by available_at, id limit $3 for update skip locked) as j \
         limit $3), \
     chosen as (\

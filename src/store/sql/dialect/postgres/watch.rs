@@ -246,7 +246,12 @@ impl Watch {
             false => self.db.sleep,
         };
         let pause = self.pause.min(longest.max(SHORTEST));
-        self.looked + pause.max(self.cost * SHARE)
+        let look = self.looked + pause.max(self.cost * SHARE);
+        match self.ears.retry_at() {
+            // A look is what tells whether there is something to listen to.
+            Some(retry) => look.min(retry.max(self.looked + SHORTEST)),
+            None => look,
+        }
     }
 
     /// Does what is due: looks after the listener, at the clock, at the table.

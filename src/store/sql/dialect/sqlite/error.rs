@@ -19,7 +19,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 }
 
 /// `error` as an [`Error`] met while doing `action`.
-pub(super) fn store_error(action: impl Into<String>, error: &sqlx::Error) -> Error {
+pub(in crate::store) fn store_error(action: impl Into<String>, error: &sqlx::Error) -> Error {
     let kind = match code(error) {
         Some(BUSY | LOCKED | NOMEM | IOERR | FULL | PROTOCOL) => Kind::Transient,
         Some(CORRUPT | NOTADB) => Kind::Corrupt,

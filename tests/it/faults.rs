@@ -1,0 +1,24 @@
+//! Everything that goes wrong with queues, done on purpose, and one question after each: where is every job?
+//!
+//! One file per kind of fault. [`stage`] is a store of any kind with a worker's surroundings; [`oracle`] holds
+//! what must be true whatever happened; [`report`] writes down what was done. The long forms, with full
+//! counts, are what `tests/faults` runs.
+
+#![expect(
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test ends with a message, and says what it did"
+)]
+
+mod cut;
+mod kills;
+mod oracle;
+mod points;
+mod report;
+mod soak;
+mod stage;
+mod stuck;
+
+pub(crate) use oracle::Expect;
+pub(crate) use report::{Deed, how_many};
+pub(crate) use stage::{Stage, on_every_network, on_every_store};
