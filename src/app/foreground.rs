@@ -23,6 +23,8 @@ use crate::runner::{Decided, Ended, Refusal, Request, Runner, Work};
 use crate::store::port::QueueName;
 use crate::wire::Payload;
 
+/// How long the job waits for the process that is up.
+const START: Duration = Duration::from_secs(10);
 /// How long a job that ran out of time may take to end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -133,7 +135,7 @@ async fn ready(work: &dyn Work, pool: Option<&Pool>) -> anyhow::Result<()> {
             return Err(anyhow::anyhow!(why));
         }
     }
-    work.ready().await.map_err(refused)
+    work.ready(START).await.map_err(refused)
 }
 
 async fn within(work: &dyn Work, limit: Option<Duration>, cancellation: &CancellationToken) -> Option<Ended> {

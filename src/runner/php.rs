@@ -33,8 +33,6 @@ use self::process::{Answer, Death};
 
 /// How long a job that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_millis(300);
-/// How long a reserved job waits for a process: it was reserved because one is free, or about to be.
-const TURN: Duration = Duration::from_millis(100);
 /// How long a job that has failed waits for a process that tells it so.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a job's `failed` may take once it has a process.
@@ -315,13 +313,9 @@ impl Work for PhpWork {
         true
     }
 
-    fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        async {
-            let Some(taken) = self.check_out(TURN).await else {
-                debug!(
-                    job.uuid = self.call.uuid,
-                    "No PHP process came free in time for {}; it goes back uncounted", self.call.name
-                );
+    fn ready(&self, patience: Duration) -> BoxFuture<'_, Result<(), Refusal>> {
+        async move {
+            let Some(taken) = self.check_out(patience).await else {
                 self.runner.pool.was_too_late();
                 return Err(Refusal::Busy);
             };

@@ -8,14 +8,18 @@
 //!
 //! While jobs are so short that asking the store for the next one takes longer than running it, there are a
 //! few more seats than processes: those are about to be free. They are taken several at a time, and never by
-//! a lane with a longer limit than others.
+//! a lane with a longer limit than others. Those who have one stand in line, so that the jobs of a lane begin
+//! in the order in which they were reserved.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+
+/// How long a job with a seat waits for its process, which is free or about to be.
+pub const TURN: Duration = Duration::from_millis(100);
 
 /// The seats of one pool.
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ struct Row {
     taken: usize,
     cap: usize,
     limit: Option<Duration>,
+    /// The seats whose jobs have not begun, the earliest first.
+    line: VecDeque<Arc<Notify>>,
 }
 
 struct Waiting {
@@ -65,6 +71,22 @@ pub enum Granted {
 pub struct Seat {
     seats: Arc<Seats>,
     lane: usize,
+    first: Arc<Notify>,
+}
+
+impl Seat {
+    /// Returns when all jobs of the lane with an earlier seat have begun, or gone. To be waited for once.
+    pub async fn turn(&self) {
+        self.first.notified().await;
+    }
+
+    /// Says that the job has its process: the next in line may look for one.
+    pub fn begun(&self) {
+        let mut table = self.seats.lock();
+        if let Some(row) = table.lanes.get_mut(self.lane) {
+            row.leave(&self.first);
+        }
+    }
 }
 
 impl Drop for Seat {
@@ -72,6 +94,7 @@ impl Drop for Seat {
         let mut table = self.seats.lock();
         if let Some(row) = table.lanes.get_mut(self.lane) {
             row.taken = row.taken.saturating_sub(1);
+            row.leave(&self.first);
         }
         self.seats.serve(table);
     }
@@ -113,6 +136,7 @@ impl Seats {
             taken: 0,
             cap: cap.max(1),
             limit,
+            line: VecDeque::new(),
         });
         Place {
             seats: Arc::clone(self),
@@ -142,14 +166,15 @@ impl Seats {
         while let Some(waiting) = table.next().and_then(|index| table.waiting.remove(index)) {
             let lane = waiting.lane;
             let seats = table.room(lane).min(waiting.most);
-            if let Some(row) = table.lanes.get_mut(lane) {
-                row.taken += seats;
-            }
-            let seat = || Seat {
+            let Some(row) = table.lanes.get_mut(lane) else {
+                break;
+            };
+            let seat = |first| Seat {
                 seats: Arc::clone(self),
                 lane,
+                first,
             };
-            let granted = Granted::Seats(std::iter::repeat_with(seat).take(seats).collect());
+            let granted = Granted::Seats(row.enter(seats).map(seat).collect());
             unwanted.extend(waiting.granted.send(granted).err());
         }
         // Seats that nobody took free themselves, and need the table for it.
@@ -159,6 +184,36 @@ impl Seats {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    /// Puts so many at the end of the line.
+    fn enter(&mut self, seats: usize) -> impl Iterator<Item = Arc<Notify>> + use<> {
+        self.taken += seats;
+        let nobody_before = self.line.is_empty();
+        let new: Vec<Arc<Notify>> = std::iter::repeat_with(Arc::default).take(seats).collect();
+        self.line.extend(new.iter().cloned());
+        if nobody_before {
+            self.call_first();
+        }
+        new.into_iter()
+    }
+
+    /// Takes one out of the line, if it still stands there.
+    fn leave(&mut self, who: &Arc<Notify>) {
+        if let Some(place) = self.line.iter().position(|other| Arc::ptr_eq(other, who)) {
+            self.line.remove(place);
+            if place == 0 {
+                self.call_first();
+            }
+        }
+    }
+
+    fn call_first(&self) {
+        if let Some(first) = self.line.front() {
+            first.notify_one();
+        }
     }
 }
 
@@ -290,6 +345,25 @@ mod tests {
             let one = seats(now(long.take(9)).unwrap());
             assert_eq!(one.len(), 1, "long jobs are not taken ahead");
         }
+    }
+
+    #[test]
+    fn jobs_begin_in_the_order_of_their_seats() {
+        let table = Arc::new(Seats::default());
+        table.set(1, 4, false);
+        let (lane, other) = (table.place(4, MINUTE), table.place(9, MINUTE));
+        let mut line = seats(now(lane.take(9)).unwrap());
+        let mut turns: Vec<_> = line.iter().map(|seat| now(seat.turn()).is_some()).collect();
+        assert_eq!(turns, [true, false, false, false]);
+        line[0].begun();
+        drop(line.remove(2));
+        turns = line.iter().map(|seat| now(seat.turn()).is_some()).collect();
+        assert_eq!(turns, [false, true, false], "each is called once");
+        drop(line.remove(1));
+        assert!(now(line[1].turn()).is_some());
+        drop(line);
+        let own = seats(now(other.take(1)).unwrap());
+        assert!(now(own[0].turn()).is_some(), "each lane has its line");
     }
 
     #[test]

@@ -260,6 +260,7 @@ impl Reserver {
         jobs: &mpsc::Sender<Leased>,
     ) {
         seats.truncate(reserved.len());
+        let mut seats = seats.into_iter();
         for reserved in reserved {
             let hold = self
                 .engine
@@ -270,7 +271,7 @@ impl Reserver {
                 reserved,
                 hold,
                 slot,
-                seat: seats.pop(),
+                seat: seats.next(),
                 engine: Arc::clone(&self.engine),
             };
             if jobs.send(leased).await.is_err() {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{Run, UNKNOWN, conclude, shown};
 use crate::runner::Refusal;
@@ -17,6 +17,11 @@ pub(super) async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: 
         Refusal::Unknown { class } => (class, "no runner knows it"),
         Refusal::NeedsFramework { class, what } => (class, what),
         Refusal::Busy => {
+            let (uuid, name) = (&run.uuid, &run.name);
+            debug!(
+                job.uuid = uuid,
+                "No PHP process came free in time for {name}; it goes back uncounted"
+            );
             let verdict = Verdict::Refund { delay: None };
             return conclude(engine, run, verdict, None).await;
         }
