@@ -126,7 +126,7 @@ fn an_application_that_does_not_boot_costs_nothing_but_time() {
         "{line}"
     );
     shop.site.wait_for_event("end");
-    wait_until(DEADLINE, || shop.site.jobs("default").len() == 1);
+    wait_until(PATIENCE, || shop.site.jobs("default").len() == 1);
     let lying = shop.site.jobs("default");
     assert!(lying.iter().all(|job| job.attempts <= 1), "{lying:?}");
     let (status, body) = ready(&address);
