@@ -27,7 +27,7 @@ on_every_layout! {
         assert_eq!(done.len(), 5);
         assert!(done.iter().all(|task| task.attempt() == 1));
         let ids: BTreeSet<String> = done.iter().map(|task| task.task_id().expect("it has an id").to_string()).collect();
-        let uuids: BTreeSet<String> = yard.notes().iter().map(|note| note[1].clone()).collect();
+        let uuids: BTreeSet<String> = yard.notes().iter().map(|note| note.uuid.clone()).collect();
         assert_eq!((ids.len(), uuids.len()), (5, 5));
         assert!(yard.failed().is_empty());
     }
@@ -116,8 +116,8 @@ on_every_layout! {
         let _second = yard.start(&["run", "--queue", SLOW]);
         wait_until(DEADLINE, || yard.noted("start") == 2);
         let notes = yard.notes();
-        assert_eq!((notes[0][2].as_str(), notes[1][2].as_str()), ("1", "2"));
-        assert_eq!(notes[0][1], notes[1][1], "the uuid is the task's own");
+        assert_eq!((notes[0].attempt, notes[1].attempt), (1, 2));
+        assert_eq!(notes[0].uuid, notes[1].uuid, "the uuid is the task's own");
     }
 
     /// An attempt that our own stop cut short is not counted.

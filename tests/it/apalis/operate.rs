@@ -53,7 +53,7 @@ on_every_layout! {
         dispatch.input(object.text(false)).run_to_end().success();
         yard.command(&["run", "--queue", "worker-demo-slow", "--stop-when-empty"]).success();
         assert_eq!((yard.noted("end"), yard.failed().len()), (2, 0));
-        assert!(yard.notes().iter().any(|note| note[1] == object.uuid()));
+        assert!(yard.notes().iter().any(|note| note.uuid == object.uuid()));
         assert_eq!(yard.listed("worker-demo-slow", Status::Done).len(), 2);
     }
 

@@ -20,7 +20,7 @@ use worker::store::apalis::{ApalisRedis, ApalisSql};
 use worker::store::port::Queue;
 use worker::store::sql::SqliteOptions;
 
-use crate::site::{WORKER, started};
+use crate::site::{Note, WORKER, started};
 use crate::store::engine::{postgres_options, redis_options};
 
 /// Makes one test of each case for every layout.
@@ -313,19 +313,14 @@ impl Yard {
         self.dir.join("journal")
     }
 
-    /// The lines that sample jobs wrote: event, uuid, attempt, queue.
-    pub(crate) fn notes(&self) -> Vec<[String; 4]> {
-        let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
-        let lines = text.lines().map(|line| {
-            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            words.try_into().expect("a line has four words")
-        });
-        lines.collect()
+    /// The lines that sample jobs wrote.
+    pub(crate) fn notes(&self) -> Vec<Note> {
+        Note::all(&self.journal())
     }
 
     /// How many lines of an event there are.
     pub(crate) fn noted(&self, event: &str) -> usize {
-        self.notes().iter().filter(|note| note[0] == event).count()
+        self.notes().iter().filter(|note| note.event == event).count()
     }
 }
 

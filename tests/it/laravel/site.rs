@@ -275,7 +275,8 @@ pub(crate) struct Line {
 
 impl Line {
     fn read(text: &str) -> Self {
-        let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+        // More may follow.
+        let words: Vec<_> = text.split(' ').take(4).map(str::to_owned).collect();
         let [event, uuid, attempt, queue] = words.try_into().expect("a line has four words");
         Self {
             event,
