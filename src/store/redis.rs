@@ -18,6 +18,7 @@ mod cache;
 mod clear;
 mod connection;
 mod depth;
+mod doubt;
 mod failure;
 mod keys;
 mod options;
