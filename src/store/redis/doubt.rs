@@ -44,8 +44,12 @@ struct Call {
     desk: u32,
     name: u64,
     queues: Vec<QueueName>,
-    /// When it was looked for first, and last.
-    looked: Option<(Instant, Instant)>,
+    /// When what it may have taken lapses.
+    until: Instant,
+    /// When the store first answered that it has seen nothing of it.
+    unseen: Option<Instant>,
+    /// When it answered so last.
+    looked: Option<Instant>,
 }
 
 /// A call until its outcome is known; dropped before, it is in doubt.
@@ -64,8 +68,8 @@ impl Calls {
         }
     }
 
-    /// A call that is about to take jobs.
-    pub(super) fn open(&self, queues: &[QueueName]) -> Open<'_> {
+    /// A call that is about to take jobs for so long.
+    pub(super) fn open(&self, queues: &[QueueName], lease: Duration) -> Open<'_> {
         let mut state = self.lock();
         let desk = state.free.pop().unwrap_or_else(|| {
             state.desks += 1;
@@ -75,6 +79,8 @@ impl Calls {
             desk,
             name: fastrand::u64(..),
             queues: queues.to_vec(),
+            until: Instant::now() + lease,
+            unseen: None,
             looked: None,
         };
         Open {
@@ -83,19 +89,23 @@ impl Calls {
         }
     }
 
-    /// Puts back what calls in doubt have taken.
+    /// Puts back what calls in doubt have taken. A store that refuses only this is asked again later, as long as
+    /// there is something to put back.
     ///
     /// # Errors
     /// When the store cannot be asked; repeating is safe.
     pub(super) async fn recover(&self, connection: &Connection, keys: &Keys) -> Result<(), Failure> {
-        while let Some(open) = self.next_doubt() {
+        for _ in 0..self.doubts() {
+            let Some(open) = self.next_doubt() else {
+                break;
+            };
             let fill = |command: &mut Cmd| {
                 command.arg(open.queues().len() * 4 + 1);
                 open.write_keys(keys, command);
                 command.arg(open.name());
             };
             match connection.run::<i64>(&script::RECOVER, fill).await {
-                Ok(-1) => open.look_again(),
+                Ok(-1) => open.was_not_seen(),
                 Ok(back) => {
                     if back > 0 {
                         warn!(
@@ -105,22 +115,27 @@ impl Calls {
                     open.known();
                 }
                 Err(failure) if matches!(failure.kind, Kind::Transient | Kind::Lost) => return Err(failure),
-                Err(failure) => {
+                Err(failure) if open.is_over() => {
                     let error = failure.during("look for jobs whose reservation was not answered");
-                    warn!("Failed to {error}; they come back when their lease ends");
+                    warn!("Failed to {error}; their lease has ended");
                     open.known();
                 }
+                Err(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Takes a call that is to be looked for out of the list.
+    fn doubts(&self) -> usize {
+        self.lock().doubts.len()
+    }
+
+    /// Takes the call that is to be looked for first out of the list; dropped, it is the last one there.
     fn next_doubt(&self) -> Option<Open<'_>> {
         let mut state = self.lock();
-        let is_due = |call: &Call| call.looked.is_none_or(|(_, last)| last.elapsed() >= LOOK);
+        let is_due = |call: &Call| call.looked.is_none_or(|last| last.elapsed() >= LOOK);
         let at = state.doubts.iter().position(is_due)?;
-        let call = Some(state.doubts.swap_remove(at));
+        let call = Some(state.doubts.remove(at));
         Some(Open { calls: self, call })
     }
 
@@ -156,19 +171,20 @@ impl Open<'_> {
     }
 
     /// The store answers, and has seen nothing of the call so far.
-    fn look_again(mut self) {
+    fn was_not_seen(mut self) {
         let now = Instant::now();
-        let first = self
-            .call
-            .as_ref()
-            .and_then(|call| call.looked)
-            .map_or(now, |(first, _)| first);
-        if now.duration_since(first) >= LOOK_FOR {
-            return self.known();
+        let first = self.call.as_mut().map(|call| {
+            call.looked = Some(now);
+            *call.unseen.get_or_insert(now)
+        });
+        if first.is_none_or(|first| first.elapsed() >= LOOK_FOR) {
+            self.known();
         }
-        if let Some(call) = &mut self.call {
-            call.looked = Some((first, now));
-        }
+    }
+
+    /// Whether what the call may have taken has lapsed.
+    fn is_over(&self) -> bool {
+        self.call.as_ref().is_none_or(|call| call.until <= Instant::now())
     }
 }
 
@@ -193,46 +209,44 @@ impl fmt::Display for Desk {
 mod tests {
     use super::*;
 
-    fn looked(first_ago: Duration, last_ago: Duration) -> Option<(Instant, Instant)> {
-        let ago = |time| Instant::now().checked_sub(time);
-        ago(first_ago).zip(ago(last_ago))
-    }
-
     #[test]
     fn desks_are_used_again() {
         let calls = Calls::new();
-        let (one, other) = (calls.open(&[]), calls.open(&[]));
+        let (one, other) = (calls.open(&[], LOOK), calls.open(&[], LOOK));
         let desk = |open: &Open<'_>| open.call.as_ref().map(|call| call.desk);
         assert_eq!((desk(&one), desk(&other)), (Some(1), Some(2)));
         let names = (one.name(), other.name());
         assert_ne!(names.0, names.1);
         one.known();
-        assert_eq!(desk(&calls.open(&[])), Some(1));
+        assert_eq!(desk(&calls.open(&[], LOOK)), Some(1));
     }
 
     #[test]
     fn a_call_in_doubt_is_looked_for_again_and_not_for_ever() {
         let calls = Calls::new();
-        drop(calls.open(&[]));
+        drop(calls.open(&[], LOOK));
         let doubt = calls.next_doubt();
         assert!(
             doubt.is_some() && calls.next_doubt().is_none(),
             "one looks for it"
         );
-        doubt.map_or_else(|| (), Open::look_again);
+        drop(doubt);
+        let again = calls.next_doubt();
+        again.expect("who gave up leaves it to others").was_not_seen();
         assert!(calls.next_doubt().is_none(), "it was looked for just now");
-        let set = |times| {
-            calls
-                .lock()
-                .doubts
-                .iter_mut()
-                .for_each(|call| call.looked = times)
+        let later = |ago: Duration| {
+            for call in &mut calls.lock().doubts {
+                call.looked = Instant::now().checked_sub(LOOK);
+                call.unseen = call.unseen.and_then(|first| first.checked_sub(ago));
+            }
         };
-        set(looked(LOOK, LOOK));
-        drop(calls.next_doubt());
-        assert_eq!(calls.lock().doubts.len(), 1, "who gave up leaves it to others");
-        set(looked(LOOK_FOR, LOOK));
-        calls.next_doubt().map_or_else(|| (), Open::look_again);
+        later(LOOK);
+        calls.next_doubt().expect("it is due").was_not_seen();
+        later(LOOK);
+        calls.next_doubt().expect("it is due").was_not_seen();
+        assert_eq!(calls.lock().doubts.len(), 1, "it may still come");
+        later(LOOK_FOR);
+        calls.next_doubt().expect("it is due").was_not_seen();
         let state = calls.lock();
         assert!(state.doubts.is_empty());
         assert_eq!(state.free, [1]);

@@ -36,7 +36,7 @@ pub(super) async fn reserve(
     }
     let max = max.min(MOST);
     let mark = fastrand::u32(1..PARTS);
-    let call = calls.open(queues);
+    let call = calls.open(queues, lease);
     let fill = |command: &mut Cmd| {
         command.arg(queues.len() * 4 + 1);
         call.write_keys(keys, command);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use harness::{DEADLINE, Redis, RedisOptions, RedisServer, Running, poll, wait_until};
 
 use super::{Deed, Expect, Stage, how_many};
+use crate::http::{free_address, get};
 
 const ARGS: [&str; 5] = ["run", "--queue", "default", "--concurrency", "10"];
 /// How the log says that something does not work, once.
@@ -71,10 +72,12 @@ fn a_wrong_password_and_a_missing_right_are_named_and_waited_for() {
         redis.query::<()>(&words);
     };
     acl(&["on", ">hush-hush", "~*", "+@all"]);
+    let address = free_address();
     let worker = stage
         .worker(&ARGS)
         .env("REDIS_USERNAME", "jobs")
-        .env("REDIS_PASSWORD", "hush-hush");
+        .env("REDIS_PASSWORD", "hush-hush")
+        .env("WORKER_HTTP", &address);
     let worker = crate::site::started(worker.spawn());
     let rounds = how_many(1, 10);
     for _ in 0..rounds {
@@ -87,18 +90,19 @@ fn a_wrong_password_and_a_missing_right_are_named_and_waited_for() {
             (["-eval", "-evalsha"], ["+eval", "+evalsha"], "evalsha"),
             (["-zadd", "-lrange"], ["+zadd", "+lrange"], "ACL SETUSER"),
         ] {
-            let is_told = |line: &&String| line.contains("Failed to") && line.contains(named);
-            let told = || worker.lines().iter().filter(is_told).count();
-            let before = told();
             acl(&wrong);
             // A password is asked for when a client comes.
             redis.query::<()>(&["CLIENT", "KILL", "USER", "jobs"]);
             stage.push("default", &stage.job(5).with("maxTries", 1).times(20));
-            wait_until(DEADLINE, || told() > before);
+            let why = || get(&address, "/readyz").1["reasons"].to_string();
+            wait_until(DEADLINE, || why().contains(named));
             acl(&right);
             stage.wait_until_empty(DEADLINE);
         }
     }
+    let credentials = "Failed to take jobs on lane default, trying again until it works: reserve from queue";
+    let named = |line: &String| line.contains(credentials) && line.contains("the password");
+    assert!(worker.lines().iter().any(named), "the log tells it too");
     assert_eq!(told(&worker, "hush"), 0, "no secret in the log");
     let tally = Expect::default().check(&stage);
     stage.stop(worker);
