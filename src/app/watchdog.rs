@@ -17,8 +17,8 @@ use crate::telemetry;
 pub(super) const BOUND: Duration = Duration::from_secs(24);
 /// The least of it.
 const SHORTEST: Duration = Duration::from_secs(2);
-/// How often to look, at most.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often to look, at least.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a store may take to answer before that is a trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The subject under which loops that do not turn are told.

@@ -18,6 +18,7 @@ mod cache;
 mod clear;
 pub(super) mod connection;
 mod depth;
+mod doubt;
 pub(super) mod failure;
 mod keys;
 mod options;

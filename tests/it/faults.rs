@@ -10,10 +10,17 @@
     reason = "a test ends with a message, and says what it did"
 )]
 
+mod clock;
 mod cut;
+mod drain;
+mod frozen;
 mod kills;
+mod limits;
+mod network;
 mod oracle;
 mod points;
+mod redis_restart;
+mod redis_trouble;
 mod report;
 mod soak;
 mod stage;

@@ -108,6 +108,7 @@ impl Job for Slow {
         }
         assert!(!self.panic, "this sample panics on purpose");
         if let Some(seconds) = self.release_s.filter(|_| job.attempt() == 1) {
+            note(self.journal.as_ref(), "released", job).await?;
             return Ok(Outcome::Release {
                 after: Duration::from_secs(seconds),
             });

@@ -9,7 +9,7 @@ use crate::store::{Error, Kind};
 /// What went wrong with one command, before it is said in which verb.
 #[derive(Debug, Clone)]
 pub(in crate::store) struct Failure {
-    kind: Kind,
+    pub(super) kind: Kind,
     text: String,
     /// Whether the connection is of no further use.
     pub(in crate::store) reconnect: bool,

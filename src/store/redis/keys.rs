@@ -63,6 +63,14 @@ impl Keys {
         }
     }
 
+    /// Where a call that takes jobs writes down what it took. On a cluster it is where its first queue is.
+    pub(super) fn taken(&self, queue: Option<&QueueName>, desk: impl std::fmt::Display) -> String {
+        match queue {
+            Some(queue) if self.tagged => self.own(&format!("taken:{{{queue}}}:{desk}")),
+            _ => self.own(&format!("taken:{desk}")),
+        }
+    }
+
     /// A key of our own.
     pub(in crate::store) fn own(&self, name: &str) -> String {
         format!("{}worker:{name}", self.prefix)

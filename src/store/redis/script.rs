@@ -48,6 +48,7 @@ scripts! {
     PROCESSES = "processes.lua";
     PUSH = "push.lua";
     PUSH_ONCE = "push_once.lua";
+    RECOVER = "recover.lua";
     RENEW = "renew.lua";
     RESERVE = "reserve.lua";
     SETTLE = "settle.lua";

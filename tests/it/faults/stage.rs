@@ -78,7 +78,7 @@ pub(crate) struct Lying {
 /// A line that a job left in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// `start`, `end` or `failed`.
+    /// `start`, `end`, `released` or `failed`.
     pub(crate) event: String,
     pub(crate) uuid: String,
     pub(crate) attempt: u64,
@@ -108,6 +108,7 @@ pub(crate) struct Stage {
     runtime: tokio::runtime::Runtime,
     pushed: RefCell<Vec<(String, String)>>,
     deaths: RefCell<BTreeMap<u32, u64>>,
+    ends: RefCell<BTreeMap<u32, u64>>,
     /// What must live as long as the store: the guard of a shared one.
     _keep: Box<dyn Any>,
 }
@@ -199,6 +200,7 @@ impl Stage {
             runtime,
             pushed: RefCell::default(),
             deaths: RefCell::default(),
+            ends: RefCell::default(),
             _keep: Box::new(()),
         }
     }
@@ -257,14 +259,22 @@ impl Stage {
             }
         };
         if let Some(network) = &self.network {
-            let name = match &self.store {
-                Store::Redis { .. } => "REDIS_PORT",
-                Store::Database(_) => "DB_PORT",
-            };
-            env.push((name, network.port().to_string()));
+            env.push((self.port_name(), network.port().to_string()));
         }
         env.push(("APP_ENV", "local".to_owned()));
         env
+    }
+
+    fn port_name(&self) -> &'static str {
+        match &self.store {
+            Store::Redis { .. } => "REDIS_PORT",
+            Store::Database(_) => "DB_PORT",
+        }
+    }
+
+    /// The variable by which a worker goes round the network.
+    pub(crate) fn round_the_network(&self) -> (&'static str, String) {
+        (self.port_name(), self.port.to_string())
     }
 
     /// The binary with these arguments and the application's variables.
@@ -294,7 +304,15 @@ impl Stage {
     #[track_caller]
     pub(crate) fn stop(&self, mut worker: Running) {
         worker.signal(Signal::Term);
-        assert_eq!(worker.wait_exit(DEADLINE * 3), 0);
+        assert_eq!(self.end_of(&mut worker, DEADLINE * 3), 0);
+    }
+
+    /// Waits for the end of a worker, remembers when, and returns its exit code.
+    #[track_caller]
+    pub(crate) fn end_of(&self, worker: &mut Running, deadline: Duration) -> i32 {
+        let code = worker.wait_exit(deadline);
+        self.ends.borrow_mut().insert(worker.pid(), now_ms());
+        code
     }
 
     /// A job that sleeps for so long, misbehaves as told, and keeps the journal.
@@ -317,11 +335,18 @@ impl Stage {
 
     /// Pushes jobs in order, over a connection of the test's own; returns their uuids.
     pub(crate) fn push(&self, queue: &str, jobs: &[Job]) -> Vec<String> {
+        self.push_later(queue, jobs, None)
+    }
+
+    /// The same for jobs that are available after a while.
+    pub(crate) fn push_later(&self, queue: &str, jobs: &[Job], delay: Option<Duration>) -> Vec<String> {
         let new = |job: &Job| NewJob {
             queue: QueueName::new(queue),
             payload: Bytes::from(job.text(self.redis_client().is_some())),
-            delay: None,
+            delay,
         };
+        // Finds the server again when it was away: what is pushed must not be in doubt.
+        self.depth();
         for chunk in jobs.chunks(500) {
             let chunk: Vec<_> = chunk.iter().map(new).collect();
             let pushed = self.runtime.block_on(self.queue.push(&chunk));
@@ -383,8 +408,8 @@ impl Stage {
             pushed.iter().map(|(_, queue)| queue.clone()).collect()
         };
         let names: Vec<_> = queues.iter().map(|queue| QueueName::new(queue)).collect();
-        let depths = self.runtime.block_on(self.queue.depth(&names));
-        let depths = depths.expect("the test's own connection works");
+        let depths = poll(DEADLINE, || self.runtime.block_on(self.queue.depth(&names)).ok());
+        let depths = depths.expect("the test's own connection is made again");
         let all = depths.iter().map(|it| it.pending + it.delayed + it.reserved);
         usize::try_from(all.sum::<u64>()).expect("so many fit into memory")
     }
@@ -409,6 +434,11 @@ impl Stage {
     /// When which process was killed, in milliseconds of Unix time.
     pub(crate) fn deaths(&self) -> BTreeMap<u32, u64> {
         self.deaths.borrow().clone()
+    }
+
+    /// When which process ended by itself, in milliseconds of Unix time.
+    pub(crate) fn ends(&self) -> BTreeMap<u32, u64> {
+        self.ends.borrow().clone()
     }
 
     /// All lines of the journal.
