@@ -10,11 +10,17 @@
     reason = "a test ends with a message, and says what it did"
 )]
 
+mod backlog;
 mod cut;
+mod due;
+mod failures;
 mod kills;
+mod mariadb;
 mod oracle;
 mod points;
+mod postgres;
 mod report;
+mod sqlite;
 mod stage;
 
 pub(crate) use oracle::Expect;
