@@ -116,6 +116,10 @@ fn others_go_on(stage: &Stage, failing: usize) {
 
 /// A worker with few slots, on the queue with the failing jobs and on another one.
 fn worker(stage: &Stage) -> Running {
+    if stage.kind() == "postgres" {
+        // Else it would look for jobs now and then only, since most of the time there are none.
+        stage.worker(&["migrate", "--notify"]).run_to_end().success();
+    }
     let args = [
         "run",
         "--queue",
@@ -133,9 +137,9 @@ fn worker(stage: &Stage) -> Running {
 fn none_can_be_recorded(stage: &Stage, (begun, over): (&str, &str), make: impl Fn(), mend: impl Fn()) {
     let deed = Deed::on(stage, "F17");
     let failing = how_many(80, 800);
+    let mut worker = worker(stage);
     make();
     let bad = stage.push("default", &bad(stage, "bad").times(failing));
-    let mut worker = worker(stage);
     worker.wait_for_line(begun, DEADLINE);
     wait_until(DEADLINE, || stage.noted("failed") == failing);
     others_go_on(stage, failing);
@@ -144,11 +148,9 @@ fn none_can_be_recorded(stage: &Stage, (begun, over): (&str, &str), make: impl F
     stage.wait_until_empty(SOON);
     worker.wait_for_line(over, DEADLINE);
     assert_eq!((said(&worker, begun), said(&worker, over)), (1, 1));
-    assert_eq!(
-        said(&worker, "ERROR") + said(&worker, "WARN"),
-        2,
-        "nothing else is said"
-    );
+    // Each job that failed is a line of its own.
+    let others = said(&worker, "ERROR") + said(&worker, "WARN") - said(&worker, "for good after attempt 1");
+    assert_eq!(others, 2, "nothing else is said");
     stage.stop(worker);
     let tally = Expect::default().failing(&bad).check(stage);
     assert_eq!((tally.failed, tally.doubled), (failing, 0));
@@ -186,6 +188,7 @@ on_every_store! {
         others_go_on(stage, never + others);
         for more in 1..=5 {
             failing.extend(stage.push("default", &[bad(stage, "bad")]));
+            wait_until(DEADLINE, || stage.noted("failed") == never + others + more);
             let began = Instant::now();
             wait_until(SOON, || recorded() == others + more);
             assert!(began.elapsed() < Duration::from_secs(2), "recorded at once");

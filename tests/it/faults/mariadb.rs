@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{DEADLINE, MariadbServer, Stream, wait_until};
+use harness::{DEADLINE, MariadbServer, Running, Stream, wait_until};
 
 use super::{Deed, Expect, Stage, how_many};
 
@@ -13,6 +13,13 @@ const LEASE: &str = "3";
 const SOON: Duration = Duration::from_secs(10);
 /// Of so many touched rows one meets an error.
 const EVERY: usize = 61;
+
+/// What a worker says that someone must act upon.
+fn errors(worker: &Running) -> Vec<String> {
+    let mut lines = worker.lines_of(Stream::Err);
+    lines.retain(|line| line.contains("ERROR"));
+    lines
+}
 
 /// Deadlocks and lock waits come from the server in the midst of statements: all are tried again, and no job
 /// sees any of it.
@@ -42,6 +49,7 @@ fn deadlocks_and_lock_waits() {
     let tries = stage.database().number("select n from tries");
     let met = usize::try_from(tries).expect("a count") / EVERY;
     assert!(met >= jobs * 2 / EVERY, "{met}");
+    assert_eq!(errors(&worker), Vec::<String>::new(), "nobody noticed");
     stage.stop(worker);
     deed.done(met, &Expect::default().check(&stage));
 }
@@ -98,11 +106,7 @@ fn a_short_patience_and_a_restart() {
     wait_until(DEADLINE, || stage.database().number(rested) >= 7);
     push(20);
     stage.wait_until_empty(SOON);
-    let errors = worker
-        .lines_of(Stream::Err)
-        .into_iter()
-        .filter(|line| line.contains("ERROR"));
-    assert_eq!(errors.collect::<Vec<_>>(), Vec::<String>::new(), "nobody noticed");
+    assert_eq!(errors(&worker), Vec::<String>::new(), "nobody noticed");
 
     let restarts = how_many(2, 10);
     for restart in 0..restarts {
@@ -158,8 +162,7 @@ fn many_workers() {
         ends[jobs - 1] - ends[0]
     );
     assert!(stall < 5000, "nothing ended for {stall} ms");
-    let refused = workers.iter().flat_map(|worker| worker.lines_of(Stream::Err));
-    let errors: Vec<_> = refused.filter(|line| line.contains("ERROR")).collect();
+    let errors: Vec<_> = workers.iter().flat_map(errors).collect();
     assert!(errors.is_empty(), "{errors:#?}");
     workers.into_iter().for_each(|worker| stage.stop(worker));
     deed.done(count, &Expect::default().check(&stage));
