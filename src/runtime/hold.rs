@@ -131,6 +131,7 @@ impl Holds {
             some: Notify::new(),
             none: Notify::new(),
             lost_slots: AtomicUsize::default(),
+            lost_leases: AtomicU64::default(),
         }
     }
 

@@ -40,7 +40,7 @@ fn work(stage: &Stage, during: impl FnOnce()) {
     stage.push("default", &job(4500).times(6));
     stage.push("default", &job(200).times(40));
     let (pushed, delay) = (Instant::now(), Duration::from_secs(2));
-    let late = stage.push_later("default", &job(5).times(1), Some(delay));
+    let late = stage.push_later("default", &job(5).times(1), pushed + delay);
     wait_until(DEADLINE, || stage.noted("start") >= begun + 6);
     during();
     wait_until(DEADLINE, || stage.notes().iter().any(|note| note.uuid == late[0]));

@@ -3,9 +3,9 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use harness::{
@@ -13,7 +13,7 @@ use harness::{
     SqliteDatabase, TestDatabase, poll,
 };
 use worker::clock::{Clock, SystemClock};
-use worker::store::port::{NewJob, Queue, QueueName};
+use worker::store::port::{NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisQueue};
 use worker::store::sql::{Database, SqlOptions, SqlQueue};
 
@@ -137,9 +137,19 @@ impl Stage {
 
     /// Everything in an SQLite file.
     pub(crate) fn sqlite() -> Self {
-        let file = SqliteDatabase::temp();
+        Self::on_sqlite(SqliteDatabase::temp())
+    }
+
+    /// The same in a file of the test's choice.
+    pub(crate) fn on_sqlite(file: SqliteDatabase) -> Self {
         let path = file.path();
         Self::on_database("sqlite", file, 0, async || open_sqlite(&path).await)
+    }
+
+    /// Opens the test's own connection to the SQLite file anew.
+    pub(crate) fn reopen(&mut self, path: &Path) {
+        let open = async { Arc::new(SqlQueue::new(&open_sqlite(path).await)) };
+        self.queue = self.runtime.block_on(open);
     }
 
     /// Everything in a database of a MariaDB server that tests share.
@@ -335,19 +345,26 @@ impl Stage {
 
     /// Pushes jobs in order, over a connection of the test's own; returns their uuids.
     pub(crate) fn push(&self, queue: &str, jobs: &[Job]) -> Vec<String> {
-        self.push_later(queue, jobs, None)
+        self.push_by(queue, jobs, || None)
     }
 
-    /// The same for jobs that are available after a while.
-    pub(crate) fn push_later(&self, queue: &str, jobs: &[Job], delay: Option<Duration>) -> Vec<String> {
-        let new = |job: &Job| NewJob {
-            queue: QueueName::new(queue),
-            payload: Bytes::from(job.text(self.redis_client().is_some())),
-            delay,
-        };
+    /// The same, due at a time.
+    pub(crate) fn push_later(&self, queue: &str, jobs: &[Job], due: Instant) -> Vec<String> {
+        self.push_by(queue, jobs, || {
+            Some(due.saturating_duration_since(Instant::now()))
+        })
+    }
+
+    fn push_by(&self, queue: &str, jobs: &[Job], delay: impl Fn() -> Option<Duration>) -> Vec<String> {
         // Finds the server again when it was away: what is pushed must not be in doubt.
         self.depth();
         for chunk in jobs.chunks(500) {
+            let delay = delay();
+            let new = |job: &Job| NewJob {
+                queue: QueueName::new(queue),
+                payload: Bytes::from(job.text(self.redis_client().is_some())),
+                delay,
+            };
             let chunk: Vec<_> = chunk.iter().map(new).collect();
             let pushed = self.runtime.block_on(self.queue.push(&chunk));
             pushed.expect("the test's own connection works");
@@ -356,6 +373,37 @@ impl Stage {
         let known = uuids.iter().map(|uuid| (uuid.clone(), queue.to_owned()));
         self.pushed.borrow_mut().extend(known);
         uuids
+    }
+
+    /// How long it takes to reserve a few jobs, so many times in a row, over a connection of the test's own.
+    /// They are given back as they were.
+    pub(crate) fn claims(&self, queue: &str, times: usize) -> Vec<Duration> {
+        let names = [QueueName::new(queue)];
+        let claim = async || {
+            let began = Instant::now();
+            let jobs = self
+                .queue
+                .reserve(&names, 10, DEADLINE * 3)
+                .await
+                .expect("reserve");
+            let took = began.elapsed();
+            assert_eq!(jobs.len(), 10, "there are enough");
+            let refund = |job: Reserved| Settlement {
+                queue: job.queue,
+                receipt: job.receipt,
+                settle: Settle::Refund { delay: None },
+            };
+            let batch: Vec<_> = jobs.into_iter().map(refund).collect();
+            self.queue.settle(&batch).await.expect("settle");
+            took
+        };
+        self.runtime.block_on(async {
+            let mut took = Vec::with_capacity(times);
+            for _ in 0..times {
+                took.push(claim().await);
+            }
+            took
+        })
     }
 
     /// The uuids of all jobs that were pushed.
@@ -408,8 +456,9 @@ impl Stage {
             pushed.iter().map(|(_, queue)| queue.clone()).collect()
         };
         let names: Vec<_> = queues.iter().map(|queue| QueueName::new(queue)).collect();
+        // The fault may have been about this connection too.
         let depths = poll(DEADLINE, || self.runtime.block_on(self.queue.depth(&names)).ok());
-        let depths = depths.expect("the test's own connection is made again");
+        let depths = depths.expect("the test's own connection works");
         let all = depths.iter().map(|it| it.pending + it.delayed + it.reserved);
         usize::try_from(all.sum::<u64>()).expect("so many fit into memory")
     }

@@ -25,7 +25,7 @@ const PLACES: usize = 3;
 const QUEUED: Duration = Duration::from_secs(10);
 
 /// How long a statement may be silent before we ask whether the server still works on it.
-const SILENCE: Duration = Duration::from_secs(8);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long a statement may take behind a pooler, where that cannot be asked.
 const LONGEST_POOLED: Duration = Duration::from_secs(60);
