@@ -1,5 +1,7 @@
 //! A store of any kind, a worker's surroundings, and all that can be known of the jobs in it.
 
+mod journal;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +61,7 @@ macro_rules! network_tests {
     };
 }
 
+pub(crate) use journal::Note;
 pub(crate) use {network_tests, on_every_network, on_every_store, stage_tests};
 
 /// Unix time in milliseconds.
@@ -73,19 +76,6 @@ pub(crate) struct Lying {
     pub(crate) queue: String,
     pub(crate) attempts: u64,
     pub(crate) reserved: bool,
-}
-
-/// A line that a job left in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
-    /// `start`, `end`, `released` or `failed`.
-    pub(crate) event: String,
-    pub(crate) uuid: String,
-    pub(crate) attempt: u64,
-    pub(crate) queue: String,
-    pub(crate) pid: u32,
-    /// Unix time in milliseconds.
-    pub(crate) at: u64,
 }
 
 /// Where the jobs are.
@@ -488,37 +478,5 @@ impl Stage {
     /// When which process ended by itself, in milliseconds of Unix time.
     pub(crate) fn ends(&self) -> BTreeMap<u32, u64> {
         self.ends.borrow().clone()
-    }
-
-    /// All lines of the journal.
-    pub(crate) fn notes(&self) -> Vec<Note> {
-        let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
-        // A line without its end is still being written.
-        let lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
-        lines.map(Note::read).collect()
-    }
-
-    /// How often an event is noted.
-    pub(crate) fn noted(&self, event: &str) -> usize {
-        self.notes().iter().filter(|note| note.event == event).count()
-    }
-}
-
-impl Note {
-    fn read(line: &str) -> Self {
-        let words: Vec<_> = line.split(' ').collect();
-        let [event, uuid, attempt, queue, pid, at] = words[..] else {
-            panic!("a line of the journal has six words: {line:?}");
-        };
-        Self {
-            event: event.to_owned(),
-            uuid: uuid.to_owned(),
-            attempt: attempt.parse().expect("an attempt is a number"),
-            queue: queue.to_owned(),
-            pid: pid.parse().expect("a process has a number"),
-            at: at.parse().expect("a time is a number"),
-        }
     }
 }
