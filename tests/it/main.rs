@@ -16,6 +16,7 @@ mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod model;
 mod moving;
 mod php;
 mod poison;
