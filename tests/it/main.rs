@@ -7,6 +7,7 @@
 
 mod commands;
 mod demo;
+mod dependencies;
 mod deployment;
 mod differential;
 mod doctor;
