@@ -8,6 +8,7 @@
 mod apalis;
 mod commands;
 mod demo;
+mod dependencies;
 mod deployment;
 mod differential;
 mod doctor;
@@ -17,6 +18,7 @@ mod harness;
 mod http;
 mod laravel;
 mod limits;
+mod model;
 mod moving;
 mod php;
 mod poison;

@@ -48,7 +48,7 @@ pub(super) struct Claimed {
 
 /// How a held row is told from all others, and from itself in other hands: `id` and `attempts` as they
 /// are, `reserved_at` not below this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Hold {
     pub(super) id: i64,
     pub(super) attempts: i64,

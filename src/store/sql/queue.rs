@@ -110,7 +110,10 @@ impl Queue for SqlQueue {
         let holds: Vec<(usize, Hold)> = (receipts.iter().enumerate())
             .filter_map(|(place, (_, receipt))| Some((place, SqlReceipt::hold(receipt)?)))
             .collect();
-        for chunk in holds.chunks(CHUNK) {
+        for chunk in rounds(holds, |(_, hold)| hold.id)
+            .iter()
+            .flat_map(|round| round.chunks(CHUNK))
+        {
             let asked = chunk.iter().map(|(_, hold)| *hold).collect();
             let renewed = self.db.dialect.renew(asked, lease_s).await?;
             for ((place, _), reserved_at) in chunk.iter().zip(renewed) {
@@ -129,12 +132,15 @@ impl Queue for SqlQueue {
         let mut seen = HashSet::with_capacity(batch.len());
         for (place, settlement) in batch.iter().enumerate() {
             if let Some(hold) = SqlReceipt::hold(&settlement.receipt)
-                && seen.insert(hold.id)
+                && seen.insert(hold)
             {
                 asked.push((place, hold, self.fate(&settlement.settle)?));
             }
         }
-        for chunk in asked.chunks(CHUNK) {
+        for chunk in rounds(asked, |(_, hold, _)| hold.id)
+            .iter()
+            .flat_map(|round| round.chunks(CHUNK))
+        {
             let rows = chunk
                 .iter()
                 .map(|(_, hold, fate)| (*hold, fate.clone()))
@@ -251,6 +257,23 @@ fn once_of(once: &OnceJob) -> OnceRecord {
             ..row_of(&once.job)
         },
     }
+}
+
+/// Splits what is asked so that each part names a row once, in order: a row's answer is told by its id, and an
+/// old receipt of it must not be taken for the one that holds it now.
+fn rounds<T>(asked: Vec<T>, id_of: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
+    let mut rounds: Vec<(HashSet<i64>, Vec<T>)> = Vec::new();
+    for entry in asked {
+        let id = id_of(&entry);
+        match rounds.iter_mut().find(|(ids, _)| !ids.contains(&id)) {
+            Some((ids, round)) => {
+                ids.insert(id);
+                round.push(entry);
+            }
+            None => rounds.push((HashSet::from([id]), vec![entry])),
+        }
+    }
+    rounds.into_iter().map(|(_, round)| round).collect()
 }
 
 /// Seconds, rounded up: a job never comes early. At most about 68 years, so that sums fit Laravel's columns.

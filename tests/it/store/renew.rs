@@ -51,6 +51,19 @@ on_every_engine! {
         assert_eq!(settle(&*other, &owner, Settle::Delete).await, Held::Yes);
     }
 
+    /// Who has a job again after losing it holds it once: the old receipt is lost beside the new one.
+    async fn an_old_receipt_is_lost_beside_the_new_one(store: &Store) {
+        let queue = store.with("mail", &["a"]).await;
+        let old = queue.reserve(&queues(&["mail"]), 1, SHORT).await.expect("reserve").remove(0);
+        let new = take_one(&*queue, "mail").await;
+        let of = |job: &worker::store::port::Reserved| (job.queue.clone(), job.receipt.clone());
+        let held = queue.renew(&[of(&old), of(&new)], LONG).await.expect("renew");
+        assert_eq!(held, [Held::Lost, Held::Yes]);
+        let held = queue.renew(&[of(&new), of(&old)], LONG).await.expect("renew");
+        assert_eq!(held, [Held::Yes, Held::Lost]);
+        assert_eq!(settle(&*queue, &new, Settle::Delete).await, Held::Yes);
+    }
+
     /// More receipts than one call carries are all renewed.
     async fn many_are_renewed(store: &Store) {
         let queue = store.open();

@@ -153,6 +153,24 @@ on_every_engine! {
         }
     }
 
+    /// Who has a job again after losing it settles it with the new receipt, in one call with the old one.
+    async fn an_old_receipt_is_lost_beside_the_new_one(store: &Store) {
+        let queue = store.open();
+        for old_first in [true, false] {
+            queue.push(&[job(&*queue, "mail", "a")]).await.expect("push");
+            let old = queue.reserve(&queues(&["mail"]), 1, SHORT).await.expect("reserve").remove(0);
+            let new = take_one(&*queue, "mail").await;
+            let mut batch = [settlement(&old, RELEASE), settlement(&new, Settle::Delete)];
+            let mut expected = [Held::Lost, Held::Yes];
+            if !old_first {
+                batch.reverse();
+                expected.reverse();
+            }
+            assert_eq!(queue.settle(&batch).await.expect("settle"), expected);
+            assert!(queue.queues().await.expect("queues").is_empty());
+        }
+    }
+
     /// More settlements than one call carries are all written.
     async fn a_batch_may_be_large(store: &Store) {
         let queue = store.open();
