@@ -28,4 +28,5 @@ pub use names::{TableName, Tables};
 pub use options::{MysqlOptions, PostgresOptions, SqlOptions, SqliteOptions};
 pub use presence::SqlPresence;
 pub use queue::SqlQueue;
+pub(in crate::store) use queue::rounds;
 pub use survey::{survey_mysql, survey_postgres, survey_sqlite};

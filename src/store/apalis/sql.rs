@@ -30,7 +30,7 @@ use super::ids::Ids;
 use crate::store::port::{
     Aside, AsideEnd, Depth, Held, NewJob, OnceJob, Queue, QueueName, Receipt, Reserved, Settlement, Waiting,
 };
-use crate::store::sql::{PostgresOptions, SqliteOptions};
+use crate::store::sql::{PostgresOptions, SqliteOptions, rounds};
 use crate::store::{Error, Kind};
 use crate::wire::task::Task;
 
@@ -174,7 +174,10 @@ impl Queue for ApalisSql {
         let holds: Vec<(usize, &Hold)> = (receipts.iter().enumerate())
             .filter_map(|(place, (_, receipt))| Some((place, TaskReceipt::hold(receipt)?)))
             .collect();
-        for chunk in holds.chunks(CHUNK) {
+        for chunk in rounds(holds, |(_, hold)| &hold.id)
+            .iter()
+            .flat_map(|round| round.chunks(CHUNK))
+        {
             let asked: Vec<&Hold> = chunk.iter().map(|(_, hold)| *hold).collect();
             let held = self.table.renew(&asked, lease.as_secs_f64()).await?;
             for (place, hold) in chunk {
@@ -192,12 +195,15 @@ impl Queue for ApalisSql {
         let mut seen = HashSet::with_capacity(batch.len());
         for (place, settlement) in batch.iter().enumerate() {
             if let Some(hold) = TaskReceipt::hold(&settlement.receipt)
-                && seen.insert(&hold.id)
+                && seen.insert(hold)
             {
                 asked.push((place, (hold, fate(&settlement.settle)?)));
             }
         }
-        for chunk in asked.chunks(CHUNK) {
+        for chunk in rounds(asked, |(_, (hold, _))| &hold.id)
+            .iter()
+            .flat_map(|round| round.chunks(CHUNK))
+        {
             let rows: Vec<(&Hold, &Fate)> = chunk.iter().map(|(_, (hold, fate))| (*hold, fate)).collect();
             let held = self.table.settle(&rows).await?;
             for (place, (hold, _)) in chunk {

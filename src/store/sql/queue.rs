@@ -1,6 +1,7 @@
 //! The queue in a `jobs` table, next to PHP workers.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::time::Duration;
 
 use super::aside;
@@ -261,8 +262,8 @@ fn once_of(once: &OnceJob) -> OnceRecord {
 
 /// Splits what is asked so that each part names a row once, in order: a row's answer is told by its id, and an
 /// old receipt of it must not be taken for the one that holds it now.
-fn rounds<T>(asked: Vec<T>, id_of: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
-    let mut rounds: Vec<(HashSet<i64>, Vec<T>)> = Vec::new();
+pub(in crate::store) fn rounds<T, K: Eq + Hash>(asked: Vec<T>, id_of: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    let mut rounds: Vec<(HashSet<K>, Vec<T>)> = Vec::new();
     for entry in asked {
         let id = id_of(&entry);
         match rounds.iter_mut().find(|(ids, _)| !ids.contains(&id)) {

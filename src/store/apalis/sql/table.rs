@@ -30,7 +30,7 @@ pub(super) struct TaskRow {
 }
 
 /// How a held task is told from all others, and from itself in other hands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Hold {
     pub(super) id: String,
     pub(super) worker: String,
