@@ -3,7 +3,7 @@
 //! Verdicts of all lanes arrive on one channel and are written in batches: at once when idle, as many as
 //! have arrived when busy. Failures go their own way, so that a failed store which is down holds up nobody
 //! else: record first, delete second, and try again until both are done. What a store refuses is told from
-//! the rest, which goes on without it ([`way`]).
+//! the rest, which goes on without it (`settle/way.rs`).
 
 mod way;
 
