@@ -36,6 +36,7 @@ impl Deed {
 
     /// Writes down how often the fault was done and what the oracle counted.
     pub(crate) fn done(self, injected: usize, tally: &Tally) {
+        let found = tally.done + tally.failed + tally.waiting;
         let line = json!({
             "fault": self.fault,
             "store": self.store,
@@ -44,7 +45,7 @@ impl Deed {
             "done": tally.done,
             "failed": tally.failed,
             "ran_again": tally.doubled,
-            "lost": 0,
+            "lost": tally.pushed - found,
             "seconds": self.began.elapsed().as_secs(),
         });
         println!("{line}");
