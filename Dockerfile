@@ -14,7 +14,8 @@ COPY src src
 COPY jobs jobs
 COPY migrations migrations
 COPY php php
-# A member of the workspace: cargo wants to see it, though nothing of it is built.
+# Members of the workspace: cargo wants to see them, though nothing of them is built.
+COPY examples/producer examples/producer
 COPY tests/harness tests/harness
 RUN arch="$(uname -m)" \
  && target="$arch-unknown-linux-musl" \

@@ -24,6 +24,7 @@ pub mod doctor;
 pub mod foreground;
 pub mod http;
 pub mod lanes;
+mod metrics;
 pub mod php;
 pub mod presence;
 pub mod report;
@@ -117,12 +118,7 @@ impl App {
     /// The connection's own queue.
     #[must_use]
     pub fn default_queue(&self) -> QueueName {
-        QueueName::new(match &self.connection.kind {
-            QueueKind::Redis { queue, .. }
-            | QueueKind::Database { queue, .. }
-            | QueueKind::Embedded { queue, .. } => queue,
-            QueueKind::Sync => "default",
-        })
+        QueueName::new(self.connection.queue())
     }
 
     /// Dispatches onto the connection.

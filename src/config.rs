@@ -45,6 +45,7 @@ pub use self::files::{Files, TextFile};
 pub use self::lanes::QueueSettings;
 pub use self::load::{Inputs, Loaded};
 pub use self::php::{ChildEnv, Php};
+pub use self::queue::tasks::no_apalis_mysql;
 pub use self::queue::{QueueConnection, QueueKind};
 pub use self::redis::{Address, PrefixSource, Redis};
 pub use self::report::{Problem, Problems, Warning};

@@ -73,6 +73,8 @@ pub enum Refusal {
         /// The class.
         class: String,
     },
+    /// The job is for PHP, and no process has come free for it.
+    Busy,
     /// The command cannot be read, or does not fit the job.
     Unreadable {
         /// What is wrong with it.
@@ -107,11 +109,11 @@ pub trait Work: Send + Sync {
         false
     }
 
-    /// Waits until the job can begin; its time limit starts then. Cancellation safe.
+    /// Waits until the job can begin, no longer than this; its time limit starts then. Cancellation safe.
     ///
     /// # Errors
     /// When it cannot begin.
-    fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
+    fn ready(&self, _patience: Duration) -> BoxFuture<'_, Result<(), Refusal>> {
         Box::pin(std::future::ready(Ok(())))
     }
 

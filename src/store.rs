@@ -4,11 +4,13 @@
 //! suite (`tests/it/store/`, one file per verb). This room knows nothing of running jobs: it moves
 //! payloads and never looks into a command.
 
+pub mod apalis;
 pub mod backend;
 pub mod connect;
 pub mod error;
 pub mod port;
 pub mod redis;
 pub mod sql;
+mod waiters;
 
 pub use error::{Error, Kind};

@@ -8,10 +8,12 @@
 
 pub mod cache;
 pub mod compose;
+pub mod data;
 pub mod edit;
 pub mod json;
 pub mod php;
 pub mod raw;
+pub mod task;
 
 mod command;
 mod crypt;

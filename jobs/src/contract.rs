@@ -17,6 +17,10 @@ pub trait Job: DeserializeOwned + Send + Sync + 'static {
     /// The PHP class whose payloads this job takes, without a leading backslash.
     const CLASS: &'static str;
 
+    /// Other names that it goes by: those of queues, or of job types, that Rust producers write. Compared
+    /// without case, as the class.
+    const NAMES: &'static [&'static str] = &[];
+
     /// What the job needs of the outside world; `()` for nothing. Checked when the worker starts.
     type Resources: FromResources;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
@@ -13,7 +14,7 @@ use crate::resources::{FromResources, Missing, Resources};
 /// Why the registry cannot be built. Stops the worker's start.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// Two jobs answer to one class.
+    /// Two jobs answer to one class or name.
     #[error("two jobs answer to the class {0}")]
     Duplicate(&'static str),
     /// A job needs a resource that is not configured.
@@ -80,7 +81,7 @@ impl<J: Job> Entry for Typed<J> {
 /// The jobs this worker runs natively, by PHP class. PHP compares class names without case; so does this.
 #[derive(Default)]
 pub struct Registry {
-    entries: HashMap<String, Box<dyn Entry>>,
+    entries: HashMap<String, Arc<dyn Entry>>,
     classes: Vec<&'static str>,
     resources: Resources,
 }
@@ -113,12 +114,14 @@ impl Registry {
                 class: J::CLASS,
                 missing,
             })?;
-        let entry = Typed::<J> {
+        let entry: Arc<dyn Entry> = Arc::new(Typed::<J> {
             resources,
             job: PhantomData,
-        };
-        if self.entries.insert(fold(J::CLASS), Box::new(entry)).is_some() {
-            return Err(RegistryError::Duplicate(J::CLASS));
+        });
+        for name in std::iter::once(&J::CLASS).chain(J::NAMES) {
+            if self.entries.insert(fold(name), Arc::clone(&entry)).is_some() {
+                return Err(RegistryError::Duplicate(name));
+            }
         }
         self.classes.push(J::CLASS);
         Ok(())
@@ -150,7 +153,7 @@ impl Registry {
     }
 
     fn find(&self, class: &str) -> Option<&dyn Entry> {
-        self.entries.get(&fold(class)).map(Box::as_ref)
+        self.entries.get(&fold(class)).map(Arc::as_ref)
     }
 }
 

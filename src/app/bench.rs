@@ -35,7 +35,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Where to measure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
-    /// The configured Redis server, under a prefix of its own that is removed afterwards.
+    /// The configured Redis server, under a prefix of its own: nothing of it is left a minute later.
     Redis,
     /// An SQLite file of its own in the temporary directory.
     Sqlite,

@@ -432,7 +432,7 @@ fn engine(
         reporter: Arc::clone(&plan.reporter),
         clock: Arc::clone(&app.clock),
         state,
-        holds: Arc::new(Holds::default()),
+        holds: Arc::new(Holds::new(Arc::clone(&app.clock))),
         settler,
         unknowns: Unknowns::default(),
         budget: Budget::new(plan.options.max_jobs),

@@ -1,5 +1,7 @@
 //! Asks everything that `worker doctor` judges: each question with a deadline of its own, all stores at once.
 
+mod php;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +13,12 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{
     CacheStore, Clues, Database, FailedStore, Loaded, Origin, Problem, QueueConnection, QueueKind,
 };
-use crate::doctor::{Facts, Finding, Redis, Seen, Severity, Sql, Store, Uses, judge};
+use crate::doctor::{Facts, Finding, Php, Redis, Seen, Severity, Sql, Store, Uses, judge};
 use crate::store::Error;
-use crate::store::connect::{survey_redis, survey_sql};
+use crate::store::apalis::TaskSurvey;
+use crate::store::connect::{survey_redis, survey_sql, survey_tasks};
 use crate::store::port::QueueName;
-use crate::store::port::survey::{Ask, SqlSurvey, Survey};
+use crate::store::port::survey::{Ask, SqlSurvey, Survey, TableState};
 use crate::store::redis::RedisSurvey;
 
 /// How long one question may take: less than a connection of any driver takes to give up, so that it is this that is
@@ -37,6 +40,8 @@ pub struct Examination<'a> {
     pub lanes: &'a LaneFlags,
     /// Jobs that have waited for longer than this count as old.
     pub old: Duration,
+    /// Whether PHP is left out.
+    pub native_only: bool,
 }
 
 /// What was examined, and what was found.
@@ -44,6 +49,8 @@ pub struct Examination<'a> {
 pub struct Report {
     /// The stores, with what they answered.
     pub stores: Vec<Store>,
+    /// PHP, where there is an application.
+    pub php: Option<Php>,
     /// What is wrong, the worst first.
     pub findings: Vec<Finding>,
 }
@@ -67,7 +74,12 @@ pub async fn examine(of: &Examination<'_>) -> Report {
         old: of.old,
         retry_after: retry_after(of.connection),
     };
-    let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask))).await;
+    let php = async {
+        let base = config.app.base_path.clone().filter(|_| !of.native_only)?;
+        Some(php::examine(&config.php, base).await)
+    };
+    let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask)));
+    let (stores, php) = futures_util::join!(stores, php);
     let facts = Facts {
         loaded: of.loaded,
         problems: of.problems,
@@ -80,10 +92,12 @@ pub async fn examine(of: &Examination<'_>) -> Report {
         // A key that fits no cipher is among the problems.
         keys: super::keys(config).ok().flatten(),
         stores,
+        php,
     };
     let findings = judge(&facts);
     Report {
         stores: facts.stores,
+        php: facts.php,
         findings,
     }
 }
@@ -93,7 +107,7 @@ fn retry_after(connection: &QueueConnection) -> Duration {
         QueueKind::Redis { retry_after, .. }
         | QueueKind::Database { retry_after, .. }
         | QueueKind::Embedded { retry_after, .. } => *retry_after,
-        QueueKind::Sync => Duration::ZERO,
+        QueueKind::ApalisRedis { .. } | QueueKind::ApalisDatabase { .. } | QueueKind::Sync => Duration::ZERO,
     }
 }
 
@@ -129,8 +143,11 @@ fn targets(of: &Examination<'_>) -> Vec<Target> {
 fn redis_target(of: &Examination<'_>) -> Option<Target> {
     let config = &of.loaded.config;
     let jobs = match of.connection.kind {
-        QueueKind::Redis { db, .. } => Some(db),
-        QueueKind::Database { .. } | QueueKind::Embedded { .. } | QueueKind::Sync => None,
+        QueueKind::Redis { db, .. } | QueueKind::ApalisRedis { db, .. } => Some(db),
+        QueueKind::ApalisDatabase { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::Embedded { .. }
+        | QueueKind::Sync => None,
     };
     let signals = match config.cache {
         CacheStore::Redis { db, .. } => Some(db),
@@ -168,7 +185,9 @@ fn sql_targets(of: &Examination<'_>) -> Vec<Target> {
         };
     let none = Uses::default();
     match &of.connection.kind {
-        QueueKind::Database { database, .. } => add(database, Uses { jobs: true, ..none }),
+        QueueKind::Database { database, .. } | QueueKind::ApalisDatabase { database, .. } => {
+            add(database, Uses { jobs: true, ..none });
+        }
         // The worker makes its own file when it first runs.
         QueueKind::Embedded { path, .. } if !path.exists() => return Vec::new(),
         QueueKind::Embedded { path, .. } => {
@@ -177,7 +196,7 @@ fn sql_targets(of: &Examination<'_>) -> Vec<Target> {
             };
             add(&own, Uses { jobs: true, ..none });
         }
-        QueueKind::Redis { .. } | QueueKind::Sync => {}
+        QueueKind::Redis { .. } | QueueKind::ApalisRedis { .. } | QueueKind::Sync => {}
     }
     if let FailedStore::Database { database, .. } = &config.failed {
         add(
@@ -214,41 +233,46 @@ fn sql_targets(of: &Examination<'_>) -> Vec<Target> {
 
 async fn visit(target: Target, of: &Examination<'_>, ask: &Ask) -> Store {
     let config = &of.loaded.config;
-    match target.place {
-        Place::Redis(db) => {
-            let name = words::redis_server(config);
-            match survey_redis(config, db) {
-                Ok(survey) => redis(Visit::new(name, target.uses), &survey, db, ask).await,
-                Err(error) => unvisited(name, target.uses, &error.to_string()),
-            }
+    let name = match &target.place {
+        Place::Redis(_) => words::redis_server(config),
+        Place::Sql(database) => words::database(database),
+    };
+    let mut visit = Visit::new(name, target.uses);
+    if target.uses.jobs {
+        match survey_tasks(config, of.connection) {
+            Ok(tasks) => visit.tasks = tasks,
+            Err(error) => return visit.unvisited(&error.to_string()),
         }
+    }
+    match target.place {
+        Place::Redis(db) => match survey_redis(config, db) {
+            Ok(survey) => redis(visit, &survey, db, ask).await,
+            Err(error) => visit.unvisited(&error.to_string()),
+        },
         Place::Sql(database) => {
-            let name = words::database(&database);
             let blank = Sql {
                 is_file: matches!(database, Database::Sqlite { .. }),
                 tables: Seen::NotAsked,
                 failures: Seen::NotAsked,
             };
             match survey_sql(config, of.connection, &database) {
-                Ok(survey) => sql(Visit::new(name, target.uses), &survey, (blank, ask)).await,
-                Err(error) => unvisited(name, target.uses, &error.to_string()),
+                Ok(survey) => sql(visit, &survey, (blank, ask)).await,
+                Err(error) => visit.unvisited(&error.to_string()),
             }
         }
     }
 }
 
-fn unvisited(name: String, uses: Uses, why: &str) -> Store {
-    let mut store = Visit::new(name, uses).0;
-    store.server = Seen::Failed(why.to_owned());
-    store
-}
-
 /// A store about which nothing is known yet.
-struct Visit(Store);
+struct Visit {
+    store: Store,
+    /// The look at its jobs when they are tasks of Rust producers.
+    tasks: Option<TaskSurvey>,
+}
 
 impl Visit {
     fn new(name: String, uses: Uses) -> Self {
-        Self(Store {
+        let store = Store {
             name,
             uses,
             server: Seen::NotAsked,
@@ -256,20 +280,55 @@ impl Visit {
             processes: Seen::NotAsked,
             redis: None,
             sql: None,
-        })
+        };
+        Self { store, tasks: None }
+    }
+
+    fn unvisited(mut self, why: &str) -> Store {
+        self.store.server = Seen::Failed(why.to_owned());
+        self.store
     }
 
     /// Asks what the server is; without an answer nothing else is asked.
     async fn knock(&mut self, survey: &dyn Survey) -> bool {
-        self.0.server = within(survey.server()).await;
-        self.0.server.get().is_some()
+        self.store.server = within(survey.server()).await;
+        self.store.server.get().is_some()
     }
 
     /// Asks for queues and their consumers.
     async fn jobs(&mut self, survey: &dyn Survey, ask: &Ask) {
-        (self.0.queues, self.0.processes) =
-            futures_util::join!(within(survey.queues(ask)), within(survey.processes()));
+        let queues = async {
+            match &self.tasks {
+                Some(tasks) => within(tasks.queues(ask)).await,
+                None => within(survey.queues(ask)).await,
+            }
+        };
+        (self.store.queues, self.store.processes) = futures_util::join!(queues, within(survey.processes()));
     }
+
+    /// Whether the table of jobs is there. That of tasks, which takes its place, is told of when it is not.
+    async fn has_jobs(&self, tables: &mut Vec<TableState>) -> bool {
+        let Some(tasks) = &self.tasks else {
+            return has(tables, "jobs", "queue");
+        };
+        // In SQLite it is found under the name of Laravel's.
+        tables.retain(|table| table.role != "jobs");
+        let Seen::Here(Some(name)) = within(tasks.missing_table()).await else {
+            return true;
+        };
+        tables.push(TableState {
+            role: "tasks",
+            name: name.to_owned(),
+            columns: None,
+            indexes: Vec::new(),
+        });
+        false
+    }
+}
+
+fn has(tables: &[TableState], role: &str, column: &str) -> bool {
+    let table = tables.iter().find(|table| table.role == role);
+    table.is_some_and(|table| table.column(column).is_some())
 }
 
 async fn redis(mut visit: Visit, survey: &RedisSurvey, db: u32, ask: &Ask) -> Store {
@@ -278,31 +337,34 @@ async fn redis(mut visit: Visit, survey: &RedisSurvey, db: u32, ask: &Ask) -> St
         missing_rights: Seen::NotAsked,
         elsewhere: Seen::NotAsked,
     };
-    if visit.knock(survey).await && visit.0.uses.jobs {
-        let any = QueueName::new("default");
-        let queue = ask.queues.first().unwrap_or(&any);
-        (redis.missing_rights, redis.elsewhere, ()) = futures_util::join!(
-            within(survey.missing_rights(queue)),
-            within(survey.elsewhere()),
-            visit.jobs(survey, ask),
-        );
+    if visit.knock(survey).await && visit.store.uses.jobs {
+        if visit.tasks.is_some() {
+            // The names of their keys have no prefix, and other rights are needed.
+            visit.jobs(survey, ask).await;
+        } else {
+            let any = QueueName::new("default");
+            let queue = ask.queues.first().unwrap_or(&any);
+            (redis.missing_rights, redis.elsewhere, ()) = futures_util::join!(
+                within(survey.missing_rights(queue)),
+                within(survey.elsewhere()),
+                visit.jobs(survey, ask),
+            );
+        }
     }
-    visit.0.redis = Some(redis);
-    visit.0
+    visit.store.redis = Some(redis);
+    visit.store
 }
 
 async fn sql(mut visit: Visit, survey: &Arc<dyn SqlSurvey>, (mut sql, ask): (Sql, &Ask)) -> Store {
     if visit.knock(survey.as_ref()).await {
         sql.tables = within(survey.tables()).await;
-        let tables = sql.tables.get().map_or(&[][..], Vec::as_slice);
-        let has = |role: &str, column: &str| {
-            let table = tables.iter().find(|table| table.role == role);
-            table.is_some_and(|table| table.column(column).is_some())
-        };
         // A table that is not there is a finding of its own.
-        let (with_jobs, with_failures) = (has("jobs", "queue"), has("failed_jobs", "uuid"));
+        let (with_jobs, with_failures) = match &mut sql.tables {
+            Seen::Here(tables) => (visit.has_jobs(tables).await, has(tables, "failed_jobs", "uuid")),
+            Seen::NotAsked | Seen::Failed(_) | Seen::Late(_) => (false, false),
+        };
         let jobs = async {
-            if visit.0.uses.jobs && with_jobs {
+            if visit.store.uses.jobs && with_jobs {
                 visit.jobs(survey.as_ref(), ask).await;
             }
         };
@@ -312,8 +374,8 @@ async fn sql(mut visit: Visit, survey: &Arc<dyn SqlSurvey>, (mut sql, ask): (Sql
         };
         (sql.failures, ()) = futures_util::join!(failures, jobs);
     }
-    visit.0.sql = Some(sql);
-    visit.0
+    visit.store.sql = Some(sql);
+    visit.store
 }
 
 /// The answer, if it comes in time.

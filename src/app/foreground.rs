@@ -23,6 +23,8 @@ use crate::runner::{Decided, Ended, Refusal, Request, Runner, Work};
 use crate::store::port::QueueName;
 use crate::wire::Payload;
 
+/// How long the job waits for the process that is up.
+const START: Duration = Duration::from_secs(10);
 /// How long a job that ran out of time may take to end.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -114,7 +116,7 @@ fn pool(
     base: PathBuf,
     (tasks, reaper): (&mut JoinSet<()>, &mut JoinSet<()>),
 ) -> anyhow::Result<Arc<Pool>> {
-    let mut settings = php::settings(app, base, Sink::Terminal);
+    let mut settings = php::settings(&app.config.php, base, Sink::Terminal);
     settings.processes = 1;
     let children = Children::new()?;
     let pool = Pool::new(settings, children.clone());
@@ -125,20 +127,15 @@ fn pool(
 
 /// Waits until the job can begin; an application that does not boot is no reason to wait.
 async fn ready(work: &dyn Work, pool: Option<&Pool>) -> anyhow::Result<()> {
-    let broken = async {
-        let Some(pool) = pool else {
-            return std::future::pending().await;
-        };
+    if let Some(pool) = pool.filter(|_| work.is_in_framework()) {
         let mut health = pool.health();
-        match health.wait_for(|health| health.trouble.is_some()).await {
-            Ok(health) => health.trouble.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await,
+        let up = health.wait_for(|health| health.alive > 0 || health.trouble.is_some());
+        let trouble = up.await.ok().and_then(|health| health.trouble.clone());
+        if let Some(why) = trouble {
+            return Err(anyhow::anyhow!(why));
         }
-    };
-    tokio::select! {
-        ready = work.ready() => ready.map_err(refused),
-        why = broken => Err(anyhow::anyhow!(why)),
     }
+    work.ready(START).await.map_err(refused)
 }
 
 async fn within(work: &dyn Work, limit: Option<Duration>, cancellation: &CancellationToken) -> Option<Ended> {
@@ -197,6 +194,7 @@ fn refused(refusal: Refusal) -> anyhow::Error {
         Refusal::Unknown { class } => format!("nobody here runs {class}"),
         Refusal::NeedsFramework { class, what } => format!("nobody here runs {class}: {what}"),
         Refusal::NoPhp { class } => format!("no PHP process came up to run {class}"),
+        Refusal::Busy => "no PHP process came up in time".to_owned(),
         Refusal::Unreadable { reason } => format!("the job cannot be read: {reason}"),
     };
     anyhow::anyhow!(what)

@@ -1,17 +1,19 @@
-//! Health over HTTP, when `WORKER_HTTP` is set: `/livez` and `/readyz`.
+//! Health over HTTP, when `WORKER_HTTP` is set: `/livez`, `/readyz` and `/metrics`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
 use serde_json::json;
 use tracing::{error, info};
 
+use super::metrics;
 use crate::runtime::engine::Engine;
 use crate::runtime::state::{Pauses, StopReason};
 use crate::runtime::troubles::Trouble;
@@ -24,6 +26,7 @@ pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(measured))
         .with_state(engine);
     let listener = match tokio::net::TcpListener::bind(address).await {
         Ok(listener) => listener,
@@ -31,7 +34,7 @@ pub async fn serve(address: SocketAddr, engine: Arc<Engine>) {
             return error!("Cannot listen on {address} (WORKER_HTTP): {error}; health is not served");
         }
     };
-    info!("Health on http://{address}/livez and /readyz");
+    info!("Health on http://{address}/livez and /readyz, figures on /metrics");
     if let Err(error) = axum::serve(listener, router).await {
         error!("Health is not served any more: {error}");
     }
@@ -52,6 +55,15 @@ async fn ready(State(engine): State<Arc<Engine>>) -> impl IntoResponse {
         status,
         Json(json!({ "ready": ready, "state": state, "running": running, "reasons": reasons })),
     )
+}
+
+/// The figures of this process, for Prometheus. Asks no store.
+async fn measured(State(engine): State<Arc<Engine>>) -> Response {
+    let ready = reasons(&engine).iter().all(|reason| !reason.blocks);
+    match metrics::text(&engine, ready) {
+        Ok(text) => ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 /// Something worth knowing about a worker's readiness.

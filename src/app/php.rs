@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::App;
+use crate::config::Php;
 use crate::exit::{Exit, Failure};
 use crate::runner::php::children::Children;
 use crate::runner::php::output::Sink;
@@ -37,8 +38,7 @@ impl Runners {
 
 /// Processes for the application at `base`, as configured.
 #[must_use]
-pub fn settings(app: &App, base: PathBuf, sink: Sink) -> Settings {
-    let php = &app.config.php;
+pub fn settings(php: &Php, base: PathBuf, sink: Sink) -> Settings {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Settings {
         binary: php.binary.clone(),
@@ -89,7 +89,7 @@ pub fn pool(
             None => return Ok(None),
         },
     };
-    let mut settings = settings(app, base, Sink::Log);
+    let mut settings = settings(&app.config.php, base, Sink::Log);
     settings.memory_mb = memory_mb.unwrap_or(settings.memory_mb);
     Ok(Some(Pool::new(settings, children.clone())))
 }

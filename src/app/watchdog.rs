@@ -12,12 +12,13 @@ use crate::runtime::troubles::{Subject, Witness};
 use crate::store::{self, Kind};
 use crate::telemetry;
 
-/// How long a loop may take to turn, where no watchdog asks for less.
-const BOUND: Duration = Duration::from_secs(30);
+/// How long a loop may take to turn, where no watchdog asks for less: with the time between two looks it is
+/// seen within 30 s.
+pub(super) const BOUND: Duration = Duration::from_secs(24);
 /// The least of it.
 const SHORTEST: Duration = Duration::from_secs(2);
-/// How often to look, at most.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often to look, at least.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a store may take to answer before that is a trouble.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The subject under which loops that do not turn are told.

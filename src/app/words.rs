@@ -10,6 +10,8 @@ pub(super) fn stores(config: &Config, connection: &QueueConnection) -> [String; 
         QueueKind::Database {
             database: db, table, ..
         } => format!("table {table} of {}", database(db)),
+        QueueKind::ApalisRedis { db, .. } => format!("apalis' keys in {}", redis(config, *db, "")),
+        QueueKind::ApalisDatabase { database: db, .. } => format!("apalis' tables in {}", database(db)),
         QueueKind::Embedded { path, .. } => format!("the worker's own file {}", path.display()),
         QueueKind::Sync => "none".to_owned(),
     };

@@ -27,6 +27,7 @@ const BATCH: usize = 1000;
   worker dispatch 'App\Jobs\SubmitEInvoiceJob' --queue einvoice --data '{"protected:eInvoiceId": 4711}'
   worker dispatch 'App\Handlers\Legacy@fire' --data '{"any": "json"}'
   worker dispatch --raw payload.json --queue default
+  worker dispatch mail --queue mail --connection apalis-redis --data '{"to": "a@example.org"}'
 
 A property is public unless its name begins with protected: or private:. PHP finds it either way, except
 in classes with SerializesModels, which need the right one."#)]
@@ -117,6 +118,9 @@ impl Args {
         match (raw, &self.class) {
             (Some(text), _) => self.raw(app, text),
             (None, Some(class)) if class.contains('@') => self.handler(app, class, data),
+            (None, Some(class)) if app.stores.queue.takes_tasks() => {
+                self.handler(app, &format!("{}@handle", class.trim_start_matches('\\')), data)
+            }
             (None, class) => self.object(app, class.as_deref().unwrap_or_default(), data),
         }
     }
@@ -149,7 +153,12 @@ impl Args {
     fn handler(&self, app: &App, job: &str, data: &Value) -> anyhow::Result<(NewJob, Option<String>)> {
         let uuid = Uuid::new_v4().to_string();
         let id = self.redis_id(app);
-        let mut payload = NewPayload::new(&uuid, Work::Handler { job, data }, app.clock.unix_s());
+        let text = data.to_string();
+        let work = match app.stores.queue.takes_tasks() {
+            true => Work::Json { job, data: &text },
+            false => Work::Handler { job, data },
+        };
+        let mut payload = NewPayload::new(&uuid, work, app.clock.unix_s());
         payload.max_tries = self.tries;
         payload.backoff = (!self.backoff.is_empty()).then_some(&*self.backoff);
         payload.timeout = self.timeout;

@@ -12,7 +12,7 @@ use super::{Common, output};
 use crate::app::doctor::{Examination, Report, examine};
 use crate::app::lanes::LaneFlags;
 use crate::config::{Clues, Config, ProcessEnv};
-use crate::doctor::{Finding, Severity, Store};
+use crate::doctor::{Finding, Php, Severity, Store};
 use crate::exit::Exit;
 use crate::telemetry::{self, Format};
 
@@ -23,12 +23,14 @@ Examples:
   worker doctor                           the connection of QUEUE_CONNECTION and everything around it
   worker doctor redis                     as if redis were the connection that is served
   worker doctor --queue default,high      judge these lanes, as worker run --queue would have them
+  worker doctor --native-only             leave PHP out, as worker run --native-only does
   worker doctor --json | jq '.findings[] | select(.severity == \"error\")'
 
 Looks at settings, .env and the cached configuration of the application; asks every configured store, each question
 for 4 seconds at most, what it is, how far away it is, what it holds and what it may not do; looks at up to 100 payloads
-per queue. Changes nothing. Each finding says what is wrong, why that hurts, and what to type; docs/doctor.md lists
-them all. PHP workers cannot be seen from here.
+per queue. Where there is an application, PHP boots it and loads its job classes, for a minute at most. Changes nothing.
+Each finding says what is wrong, why that hurts, and what to type; docs/doctor.md lists them all. PHP workers cannot be
+seen from here.
 
 Exit code 1 when there are errors, 0 with warnings and notes.")]
 pub(super) struct Args {
@@ -40,6 +42,9 @@ pub(super) struct Args {
     /// Jobs that have waited for longer than so many days are old.
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
+    /// Do not look at PHP.
+    #[arg(long)]
+    native_only: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -73,6 +78,7 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
         connection: &connection,
         lanes: &lanes,
         old: Duration::from_secs(u64::from(args.days) * 86_400),
+        native_only: args.native_only,
     };
     let report = block_on(async { Ok(examine(&examination).await) })?;
     let wanted = |finding: &&Finding| !common.is_quiet() || finding.severity == Severity::Error;
@@ -116,11 +122,47 @@ fn as_json(connection: &str, report: &Report, findings: &[&Finding]) -> Value {
     json!({
         "connection": connection,
         "stores": stores,
+        "php": report.php.as_ref().map(php_as_json),
         "findings": findings,
         "errors": count(Severity::Error),
         "warnings": count(Severity::Warning),
         "notes": count(Severity::Note),
     })
+}
+
+fn php_as_json(php: &Php) -> Value {
+    let engine = php.engine.as_ref().ok();
+    let booted = php.booted();
+    json!({
+        "binary": php.binary,
+        "application": php.base,
+        "version": engine.map(|engine| &engine.version),
+        "sapi": engine.map(|engine| &engine.sapi),
+        "extensions": engine.map(|engine| &engine.extensions),
+        "framework": booted.map(|booted| &booted.framework),
+        "boot_ms": booted.map(|booted| booted.ms),
+        "boot_peak_mb": booted.map(|booted| booted.peak_mb),
+        "classes_tried": php.classes.len(),
+    })
+}
+
+/// One line on PHP and the application.
+fn php_in_words(php: &Php) -> String {
+    let engine = match &php.engine {
+        Ok(engine) => format!("PHP {} ({})", engine.version, engine.sapi),
+        Err(_) => return format!("{}: no answer", php.binary),
+    };
+    let application = match php.booted() {
+        Some(booted) => format!(
+            "Laravel {} boots in {} ms with {} MB, {} job classes tried",
+            booted.framework,
+            booted.ms,
+            booted.peak_mb,
+            php.classes.len()
+        ),
+        None => "does not boot".to_owned(),
+    };
+    format!("{engine}, the application at {}: {application}", php.base)
 }
 
 /// What a store is used for, in Laravel's words.
@@ -177,6 +219,9 @@ fn write_report(
             holds => holds,
         };
         writeln!(out, "  {} ({holds}): {about}", store.name)?;
+    }
+    if let Some(php) = &report.php {
+        writeln!(out, "  {}", php_in_words(php))?;
     }
     for (severity, heading, color) in [
         (Severity::Error, "Errors", AnsiColors::Red),

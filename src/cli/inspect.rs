@@ -5,11 +5,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use serde_json::Value;
 
 use super::session::Session;
 use super::{Common, output};
 use crate::exit::{Exit, Failure};
 use crate::wire;
+use crate::wire::task::{MAX_ATTEMPTS, Task};
 
 /// Arguments of `worker inspect`.
 #[derive(Debug, clap::Args)]
@@ -17,12 +19,17 @@ use crate::wire;
 Examples:
   redis-cli -n 3 lindex facturino_queues:default 0 | worker inspect
   worker inspect payload.json
+  redis-cli -n 3 hget mail:data 01K... | worker inspect --task mail
 
 Encrypted commands are opened with APP_KEY. Exit code 65 when the input cannot be read.")]
 pub(super) struct Args {
     /// The payload's file; - for standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
+    /// The input is the data of a task of this apalis queue: show the payload that it is run under. What a producer
+    /// writes beside the data, such as the id, is null.
+    #[arg(long, value_name = "QUEUE")]
+    task: Option<String>,
     /// Taken for uniformity: it prints JSON in any case.
     #[arg(long, hide = true)]
     json: bool,
@@ -40,7 +47,24 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
     };
     let text = read_input(&args.file)?;
     let text = text.trim_ascii_end();
-    let json = wire::inspect(text, keys.as_ref()).map_err(|error| unreadable(&error))?;
+    let payload = match &args.task {
+        Some(queue) => {
+            let task = Task {
+                data: text.to_vec().into(),
+                max_attempts: MAX_ATTEMPTS,
+                ..Task::default()
+            };
+            task.payload(queue)
+        }
+        None => text.to_vec().into(),
+    };
+    let mut json = wire::inspect(&payload, keys.as_ref()).map_err(|error| unreadable(&error))?;
+    if args.task.is_some() {
+        // They stand beside the data, and here are made up.
+        for name in ["uuid", "maxTries"] {
+            json[name] = Value::Null;
+        }
+    }
     output::json(&json)?;
     Ok(Exit::Done)
 }

@@ -18,7 +18,8 @@ use crate::store::sql::{self, Announce, Database, Made, Step};
   worker migrate --notify
 
 Creates jobs, failed_jobs, job_batches, cache, cache_locks and sessions as Laravel's own \
-migrations do, and two small tables of the worker's own. What exists is left as it is.
+migrations do, and two small tables of the worker's own. What exists is left as it is. \
+With QUEUE_CONNECTION=apalis-database the table jobs is left out: the producer makes the tables of its tasks.
 
 --indexes serves the worker's order of service; artisan queue:work asks in another order and gains \
 nothing by it. --notify adds triggers to the table of jobs, which cost each insert a little and reach \
@@ -57,6 +58,12 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
             workers look for new jobs by themselves";
         return Err(Failure::new(Exit::Config, message).into());
     }
+    let tasks = matches!(&config.queue.kind, config::QueueKind::ApalisDatabase { database: theirs, .. } if theirs == database);
+    if tasks && (args.indexes || announce.is_some()) {
+        let message = "--indexes and --notify are for Laravel's table jobs; apalis' tables, which QUEUE_CONNECTION names, \
+            have indexes and triggers of their own";
+        return Err(Failure::new(Exit::Config, message).into());
+    }
     block_on(async {
         let db = connect::open_database(config, database)
             .await
@@ -64,14 +71,23 @@ pub(super) fn run(common: &Common, args: &Args) -> anyhow::Result<Exit> {
                 OpenError::Config(problem) => invalid(problem),
                 OpenError::Store(_) => Failure::new(Exit::Unreachable, format!("failed to {error}")).into(),
             })?;
-        let steps = carry_out(&db, args.indexes, announce).await?;
+        let steps = carry_out(&db, tasks, args.indexes, announce).await?;
         print(&steps, args.json)?;
         Ok(Exit::Done)
     })
 }
 
-async fn carry_out(db: &Database, indexes: bool, announce: Option<Announce>) -> anyhow::Result<Vec<Step>> {
-    let mut steps = sql::migrate(db).await.map_err(|error| unreachable(&error))?;
+async fn carry_out(
+    db: &Database,
+    tasks: bool,
+    indexes: bool,
+    announce: Option<Announce>,
+) -> anyhow::Result<Vec<Step>> {
+    let made = match tasks {
+        true => sql::migrate_without_jobs(db).await,
+        false => sql::migrate(db).await,
+    };
+    let mut steps = made.map_err(|error| unreachable(&error))?;
     if indexes {
         steps.push(sql::index(db).await.map_err(|error| unreachable(&error))?);
     }

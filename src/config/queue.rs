@@ -1,5 +1,7 @@
 //! The queue connections.
 
+pub(super) mod tasks;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +53,21 @@ pub enum QueueKind {
         /// As for the SQL queue: 90 s.
         retry_after: Duration,
     },
+    /// Tasks that Rust producers write with apalis-redis to the Redis server in [`Config::redis`]. Its keys have no
+    /// prefix.
+    ApalisRedis {
+        /// Number of the database.
+        db: u32,
+        /// Queue of a job that names none.
+        queue: String,
+    },
+    /// Tasks that Rust producers write with apalis-postgres or apalis-sqlite.
+    ApalisDatabase {
+        /// The database, never MySQL.
+        database: Database,
+        /// Queue of a job that names none.
+        queue: String,
+    },
     /// Jobs run where they are dispatched (`sync`, `deferred`, `null`): there is nothing to consume.
     Sync,
 }
@@ -62,6 +79,8 @@ impl QueueConnection {
         match &self.kind {
             QueueKind::Redis { queue, .. }
             | QueueKind::Database { queue, .. }
+            | QueueKind::ApalisRedis { queue, .. }
+            | QueueKind::ApalisDatabase { queue, .. }
             | QueueKind::Embedded { queue, .. } => queue,
             QueueKind::Sync => "default",
         }
@@ -109,7 +128,8 @@ impl Config {
     }
 }
 
-const KNOWN: &str = "redis, database, sync, high, migration, background, einvoice, banking";
+const KNOWN: &str =
+    "redis, database, sync, apalis-redis, apalis-database, high, migration, background, einvoice, banking";
 
 /// Laravel's value when `retry_after` is written as null.
 const RETRY_AFTER_NULL: Duration = Duration::from_secs(60);
@@ -158,12 +178,14 @@ pub(super) fn connections(reader: &mut Reader<'_>, redis: &Redis, databases: &Da
         "redis",
         QueueKind::Redis {
             db,
-            queue,
+            queue: queue.clone(),
             retry_after,
         },
     )]);
+    all.extend([connect("apalis-redis", QueueKind::ApalisRedis { db, queue })]);
     all.extend(["sync", "deferred", "null"].map(|name| connect(name, QueueKind::Sync)));
     all.insert("database".to_owned(), database(reader, databases));
+    all.insert("apalis-database".to_owned(), tasks::connection(reader, databases));
     all
 }
 
@@ -413,7 +435,7 @@ mod tests {
         assert_eq!(
             mistake("QUEUE_CONNECTION", "beanstalkd"),
             "QUEUE_CONNECTION (environment) is beanstalkd, which the worker cannot consume; allowed: redis, database, \
-             sync, or a named Redis connection: high, migration, background, einvoice, banking"
+             sync, apalis-redis, apalis-database, or a named Redis connection: high, migration, background, einvoice, banking"
         );
         assert!(mistake("QUEUE_CONNECTION", "sqs").contains("is sqs, which the worker cannot consume"));
         assert!(mistake("QUEUE_CONNECTION", "rabbit").contains("is not a connection the worker knows"));

@@ -61,7 +61,7 @@ variables! {
         "directives such as info or worker=debug,sqlx=warn", "Finer than LOG_LEVEL, and wins over it";
 
     QUEUE_CONNECTION Plain, "redis if FEATURE_REDIS_QUEUES, else database",
-        "redis, database, sync, or a named Redis connection: high, migration, background, einvoice, banking",
+        "redis, database, sync, apalis-redis, apalis-database, or a named Redis connection: high, migration, background, einvoice, banking",
         "Connection whose queues are served";
     FEATURE_REDIS_QUEUES Plain, "false",
         "true or false", "Whether QUEUE_CONNECTION is redis when it is not set";

@@ -3,7 +3,7 @@
 use super::catalogue::{CONFIG_CACHE_DIFFERS, CONFIG_CACHE_STALE, CONFIG_CACHE_UNREAD};
 use super::{Facts, Finding};
 
-const REFRESH: &str = "php artisan config:clear (or config:cache, after every change of .env)";
+const REFRESH: &str = "php artisan config:clear (or config:cache, after every change of .env or config)";
 
 pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
     let Some(cached) = &facts.clues.cached else {
@@ -22,8 +22,8 @@ pub(super) fn judge(facts: &Facts<'_>) -> Vec<Finding> {
             CONFIG_CACHE_DIFFERS.found(&it.key, what, fix)
         })
         .collect();
-    if cached.older_than_dotenv {
-        findings.push(CONFIG_CACHE_STALE.found(&path, "is older than .env", REFRESH));
+    if let Some(changed) = &cached.older_than {
+        findings.push(CONFIG_CACHE_STALE.found(&path, format!("is older than {changed}"), REFRESH));
     }
     if !cached.readable {
         findings.push(CONFIG_CACHE_UNREAD.found(

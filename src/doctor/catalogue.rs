@@ -35,7 +35,7 @@ checks! {
         "While bootstrap/cache/config.php is there, Laravel reads neither .env nor the environment: the application \
          pushes to one place and the worker looks in another.";
     CONFIG_CACHE_STALE "config.cache-stale" Warning,
-        "a cached configuration that is older than .env",
+        "a cached configuration that is older than .env or config/*.php",
         "Laravel goes on with the old values, and env() answers null outside of config/*.php.";
     CONFIG_CACHE_UNREAD "config.cache-unread" Note,
         "a cached configuration that cannot be compared",
@@ -59,9 +59,9 @@ checks! {
         "It counts only when config/database.php has clusters; then keys live on many nodes, to which this worker does \
          not go.";
     CONFIG_RETRY_AFTER "config.retry-after" Warning | Note,
-        "a retry_after of PHP workers that is null, or that cannot be seen from here",
-        "PHP workers take a job for abandoned after their retry_after, whatever is set here. With null they never do, \
-         and jobs of a worker that died stay reserved for ever.";
+        "a retry_after of PHP workers that is null, is another than here, or cannot be seen from here",
+        "PHP workers take a job for abandoned after their retry_after, whatever is set here; and in SQL the lease of \
+         this worker is written as if they used the same.";
     CONFIG_WARNING "config.warning" Warning,
         "a setting that is legal and may surprise",
         "The value does not do what it seems to do.";
@@ -216,7 +216,7 @@ checks! {
         "The jobs wait, unless PHP workers take them; those cannot be seen from here.";
     QUEUE_LAPSED "queue.lapsed" Warning,
         "jobs whose reservation is over and that nobody takes again",
-        "Their worker died, or retry_after is null in PHP; they run again only when somebody consumes the queue.";
+        "Their worker died; they run again only when somebody consumes the queue.";
     QUEUE_OLD "queue.old" Warning,
         "jobs that have waited for days",
         "Nobody has consumed the queue for that long. Consuming it now sends months-old mails and requests.";
@@ -234,4 +234,34 @@ checks! {
     SIGNALS_2028 "signals.2028" Note | Error,
         "an expiration column that ends in 2038",
         "Laravel's forever is ten years: from 2028-01-22 php artisan queue:restart and queue:pause fail with this column.";
+
+    // PHP.
+    PHP_MISSING "php.missing" Error,
+        "a PHP binary that is not there, or does not answer",
+        "Jobs without a native handler cannot run: they stay in their queues.";
+    PHP_VERSION "php.version" Error,
+        "a PHP that is older than 7.4",
+        "The worker's PHP side is not written for it: its processes do not come up.";
+    PHP_SAPI "php.sapi" Warning,
+        "a PHP that is not its command line",
+        "Limits and output are those of a web server's PHP: processes may be ended or say nothing.";
+    PHP_EXTENSION "php.extension" Error | Warning | Note,
+        "an extension that is missing",
+        "What needs it throws in every job; php.ini of the command line is another file than that of web requests.";
+    PHP_BOOT "php.boot" Error,
+        "an application that does not boot in PHP",
+        "No job without a native handler can run, and php artisan does not work either.";
+    PHP_CLASS "php.class" Error | Warning,
+        "a job class that cannot be loaded",
+        "Each of its jobs fails, and a fatal error ends the process that it runs in.";
+    PHP_RETRY_AFTER "php.retry-after" Warning,
+        "job classes whose property timeout is not below retry_after in PHP",
+        "A PHP worker takes a job that another still runs, and it runs twice. This worker does not.";
+    PHP_TIMEOUT "php.timeout" Warning | Note,
+        "job classes whose property timeout is above the limits of their queue",
+        "A queue's max_timeout cuts such a job off; above its timeout it holds a slot for longer than the queue is meant \
+         to take.";
+    PHP_INCOMPLETE "php.incomplete" Warning,
+        "job classes that could not all be tried",
+        "What was not seen is not judged.";
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::php::Php;
 use crate::config::{Clues, Loaded, Problem, QueueConnection};
 use crate::store::port::survey::{Elsewhere, Failures, QueueState, Server, TableState};
 use crate::store::port::{Process, QueueName};
 use crate::wire::Keys;
+
+/// Seconds that Laravel takes when `retry_after` is null or not there.
+pub(super) const NO_RETRY_AFTER_S: u64 = 60;
 
 /// Everything that was found out.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Facts<'a> {
     pub keys: Option<Keys>,
     /// The stores.
     pub stores: Vec<Store>,
+    /// PHP, where there is an application.
+    pub php: Option<Php>,
 }
 
 /// What a store is used for.
@@ -149,8 +155,25 @@ impl Facts<'_> {
             QueueKind::Redis { retry_after, .. }
             | QueueKind::Database { retry_after, .. }
             | QueueKind::Embedded { retry_after, .. } => Some(*retry_after),
-            QueueKind::Sync => None,
+            QueueKind::ApalisRedis { .. } | QueueKind::ApalisDatabase { .. } | QueueKind::Sync => None,
         }
+    }
+
+    /// `retry_after` of a connection in PHP, where it can be seen: in the application that is up, else in its cached
+    /// configuration.
+    pub(super) fn php_retry_after(&self, connection: &str) -> Option<Duration> {
+        let booted = self.php.as_ref().and_then(Php::booted);
+        let seen = booted
+            .and_then(|booted| booted.retry_after.get(connection))
+            .copied();
+        let cached = self.clues.cached.as_ref();
+        let cached = || Some(cached?.retry_after.get(connection)?.unwrap_or(NO_RETRY_AFTER_S));
+        seen.or_else(cached).map(Duration::from_secs)
+    }
+
+    /// Whether this worker alone has the jobs of the served connection.
+    pub(super) fn is_embedded(&self) -> bool {
+        matches!(self.connection.kind, crate::config::QueueKind::Embedded { .. })
     }
 
     /// Whether the jobs of the served connection are in Redis.

@@ -4,6 +4,7 @@ use super::catalogue::{
     CONFIG_DOTENV_REPLACED, CONFIG_ENV_DIFFERS, CONFIG_FAILURES, CONFIG_INVALID, CONFIG_PREFIX_DERIVED,
     CONFIG_REDIS_CLIENT, CONFIG_REDIS_CLUSTER, CONFIG_RETRY_AFTER, CONFIG_SYNC, CONFIG_WARNING,
 };
+use super::facts::NO_RETRY_AFTER_S;
 use super::{Facts, Finding, Severity};
 use crate::config::{CacheStore, FailedStore, Origin, PrefixSource, Problem, QueueKind};
 
@@ -181,35 +182,39 @@ fn clients(facts: &Facts<'_>) -> Vec<Finding> {
     findings
 }
 
-/// What PHP workers do is written in the application's `config/queue.php`, which is not read.
+/// What PHP workers use is the application's to say.
 fn retry_after(facts: &Facts<'_>) -> Option<Finding> {
     let ours = facts.retry_after()?.as_secs();
-    if matches!(facts.connection.kind, QueueKind::Embedded { .. }) {
+    if facts.is_embedded() {
         return None;
     }
     let name = &facts.connection.name;
     let variable = facts.retry_after_variable();
-    let cached = facts
-        .clues
-        .cached
-        .as_ref()
-        .and_then(|cached| cached.retry_after.get(name));
-    match cached {
-        Some(Some(_)) => None,
-        Some(None) => Some(CONFIG_RETRY_AFTER.found(
-            format!("queue.connections.{name}.retry_after"),
-            "is null in the cached configuration of the application",
+    let key = format!("queue.connections.{name}.retry_after");
+    let cached = facts.clues.cached.as_ref();
+    match (cached.and_then(|cached| cached.retry_after.get(name)), facts.php_retry_after(name)) {
+        // Another number there is a finding of the cached configuration.
+        (Some(Some(_)), _) => None,
+        (Some(None), _) => Some(CONFIG_RETRY_AFTER.found(
+            key,
+            format!("is null in the cached configuration of the application: {NO_RETRY_AFTER_S} s to Laravel"),
             format!("set 'retry_after' => {ours} in config/queue.php, then: php artisan config:cache"),
         )),
-        None => Some(
+        (None, Some(theirs)) if theirs.as_secs() == ours => None,
+        (None, Some(theirs)) => {
+            let theirs = theirs.as_secs();
+            Some(CONFIG_RETRY_AFTER.found(
+                key,
+                format!("is {theirs} s in the application, and {ours} s here"),
+                format!("set {variable}={theirs} here, or 'retry_after' => {ours} in config/queue.php"),
+            ))
+        }
+        (None, None) => Some(
             CONFIG_RETRY_AFTER
                 .found(
                     variable,
                     format!("is taken to be {ours} s, also for PHP workers; what they use cannot be seen from here"),
-                    format!(
-                        "php artisan tinker --execute='var_dump(config(\"queue.connections.{name}.retry_after\"))', \
-                         then set {variable} to it; it must be a number"
-                    ),
+                    format!("php artisan tinker --execute='var_dump(config(\"{key}\"))', then set {variable} to it; null is {NO_RETRY_AFTER_S}"),
                 )
                 .at(Severity::Note),
         ),

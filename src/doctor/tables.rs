@@ -80,7 +80,7 @@ fn missing(facts: &Facts<'_>, store: &Store, table: &TableState) -> Option<Findi
     let signals = store.uses.signals && matches!(facts.loaded.config.cache, CacheStore::Database { .. });
     let own = TABLE_OWN.severities.first().copied();
     let severity = match table.role {
-        "jobs" if store.uses.jobs => Severity::Error,
+        "jobs" | "tasks" if store.uses.jobs => Severity::Error,
         "failed_jobs" if store.uses.failures => Severity::Error,
         "cache" | "cache_locks" if signals => Severity::Warning,
         "job_batches" if store.uses.jobs || store.uses.failures => Severity::Note,
@@ -94,6 +94,11 @@ fn missing(facts: &Facts<'_>, store: &Store, table: &TableState) -> Option<Findi
     };
     let what = format!("is not in {}", store.name);
     let fix = match table.role {
+        "tasks" => {
+            "start the producer, which makes it: PostgresStorage::setup, or SqliteStorage::setup in a file \
+                    without Laravel's jobs"
+                .to_owned()
+        }
         "job_batches" => "worker migrate, if the application dispatches batches".to_owned(),
         _ if store.uses.failures || store.uses.jobs => "worker migrate".to_owned(),
         _ => "php artisan migrate".to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Facts, Finding, Redis, Seen, Severity, Sql, Store, Uses, judge};
+use super::{Facts, Finding, Php, Redis, Seen, Severity, Sql, Store, Uses, judge};
 use crate::config::{Clues, Config, Files, Inputs, Loaded, Problem, TextFile};
 use crate::store::port::survey::{
     Column, Elsewhere, Failures, Holds, Index, Product, QueueState, RedisState, Server, TableState,
@@ -18,6 +18,7 @@ pub(super) struct Case {
     problems: Vec<Problem>,
     clues: Clues,
     stores: Option<Vec<Store>>,
+    php: Option<Php>,
     lanes: Vec<Vec<QueueName>>,
     all_queues: bool,
     now_s: i64,
@@ -92,6 +93,7 @@ impl Case {
             problems,
             clues,
             stores: None,
+            php: None,
             lanes,
             all_queues: false,
             now_s: 1_800_000_000,
@@ -103,6 +105,12 @@ impl Case {
     /// The same with these stores.
     pub(super) fn stores(mut self, stores: Vec<Store>) -> Self {
         self.stores = Some(stores);
+        self.judged()
+    }
+
+    /// The same with this PHP.
+    pub(super) fn php(mut self, php: Php) -> Self {
+        self.php = Some(php);
         self.judged()
     }
 
@@ -136,9 +144,11 @@ impl Case {
             old: Duration::from_secs(7 * 86_400),
             keys: key.map(|key| Keys::parse(key.expose(), &[], Cipher::Aes256Cbc).unwrap()),
             stores: self.stores.take().unwrap_or_default(),
+            php: self.php.take(),
         };
         self.findings = judge(&facts);
         self.stores = Some(facts.stores);
+        self.php = facts.php;
         self
     }
 

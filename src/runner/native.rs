@@ -7,7 +7,8 @@ use futures_util::future::BoxFuture;
 use worker_jobs::{Attempt, Prepared, Registry};
 
 use super::{Ended, Refusal, Request, Runner, Work};
-use crate::wire::php::{self, Table};
+use crate::wire::data::Data;
+use crate::wire::php::Table;
 use crate::wire::{Command, Exception, Keys, Payload};
 
 /// Runs native jobs. A class that is not in the registry is never decoded.
@@ -96,10 +97,7 @@ impl NativeRunner {
                     error.column()
                 ))
             })?;
-        // By way of PHP's values, whose errors name no contents.
-        let value = php::build::value(&json).map_err(|error| unreadable(&error))?;
-        let table = Table::new(&value);
-        let mut data = <dyn erased_serde::Deserializer<'_>>::erase(table.deserializer());
+        let mut data = <dyn erased_serde::Deserializer<'_>>::erase(Data(&json));
         self.make(class, &mut data, attempt)
     }
 

@@ -21,8 +21,10 @@ use crate::wire::Exception;
 pub mod children;
 pub mod frame;
 pub mod output;
+mod pace;
 pub mod pool;
 pub mod process;
+pub mod script;
 pub mod settings;
 
 use self::frame::{Done, Outcome};
@@ -31,7 +33,7 @@ use self::process::{Answer, Death};
 
 /// How long a job that was told to end may take before it is killed.
 const GRACE: Duration = Duration::from_millis(300);
-/// How long a job waits for a process when all are at work, or one is booting.
+/// How long a job that has failed waits for a process that tells it so.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a job's `failed` may take once it has a process.
 const FAILED_LIMIT: Duration = Duration::from_secs(30);
@@ -148,9 +150,9 @@ struct PhpWork {
 }
 
 impl PhpWork {
-    async fn check_out(&self) -> Option<CheckedOut> {
+    async fn check_out(&self, patience: Duration) -> Option<CheckedOut> {
         let pool = &self.runner.pool;
-        pool.check_out(&self.call.class, &self.call.name, PATIENCE).await
+        pool.check_out(&self.call.class, &self.call.name, patience).await
     }
 
     fn take(&self) -> Option<CheckedOut> {
@@ -243,7 +245,7 @@ impl PhpWork {
 
     async fn tell(&self, exception: &Exception) {
         let (uuid, name) = (&self.call.uuid, &self.call.name);
-        let Some(mut taken) = self.check_out().await else {
+        let Some(mut taken) = self.check_out(PATIENCE).await else {
             return warn!(
                 job.uuid = uuid,
                 "No PHP process could tell {name} that it has failed"
@@ -311,11 +313,11 @@ impl Work for PhpWork {
         true
     }
 
-    fn ready(&self) -> BoxFuture<'_, Result<(), Refusal>> {
-        async {
-            let Some(taken) = self.check_out().await else {
-                let class = self.call.class.clone();
-                return Err(Refusal::NoPhp { class });
+    fn ready(&self, patience: Duration) -> BoxFuture<'_, Result<(), Refusal>> {
+        async move {
+            let Some(taken) = self.check_out(patience).await else {
+                self.runner.pool.was_too_late();
+                return Err(Refusal::Busy);
             };
             self.process
                 .lock()

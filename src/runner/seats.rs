@@ -3,15 +3,23 @@
 //! Lanes share the processes of a pool. A lane takes seats before it reserves, so that it reserves no more
 //! jobs than processes are free for, and gives back those for which it found no PHP job. Three rules keep
 //! one lane from starving another: a free seat goes to the waiting lane that has the fewest, the earlier one
-//! among equals; lanes with a longer time limit than the shortest together leave one seat to the others; and
-//! a lane may have a cap of its own.
+//! among equals; lanes with a longer time limit than the shortest together leave one process to the others;
+//! and a lane may have a cap of its own.
+//!
+//! While jobs are so short that asking the store for the next one takes longer than running it, there are a
+//! few more seats than processes: those are about to be free. They are taken several at a time, and never by
+//! a lane with a longer limit than others. Those who have one stand in line, so that the jobs of a lane begin
+//! in the order in which they were reserved.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+
+/// How long a job with a seat waits for its process, which is free or about to be.
+pub const TURN: Duration = Duration::from_millis(100);
 
 /// The seats of one pool.
 #[derive(Debug, Default)]
@@ -19,7 +27,8 @@ pub struct Seats(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    seats: usize,
+    processes: usize,
+    ahead: usize,
     closed: bool,
     lanes: Vec<Row>,
     waiting: VecDeque<Waiting>,
@@ -30,6 +39,8 @@ struct Row {
     taken: usize,
     cap: usize,
     limit: Option<Duration>,
+    /// The seats whose jobs have not begun, the earliest first.
+    line: VecDeque<Arc<Notify>>,
 }
 
 struct Waiting {
@@ -60,6 +71,22 @@ pub enum Granted {
 pub struct Seat {
     seats: Arc<Seats>,
     lane: usize,
+    first: Arc<Notify>,
+}
+
+impl Seat {
+    /// Returns when all jobs of the lane with an earlier seat have begun, or gone. To be waited for once.
+    pub async fn turn(&self) {
+        self.first.notified().await;
+    }
+
+    /// Says that the job has its process: the next in line may look for one.
+    pub fn begun(&self) {
+        let mut table = self.seats.lock();
+        if let Some(row) = table.lanes.get_mut(self.lane) {
+            row.leave(&self.first);
+        }
+    }
 }
 
 impl Drop for Seat {
@@ -67,6 +94,7 @@ impl Drop for Seat {
         let mut table = self.seats.lock();
         if let Some(row) = table.lanes.get_mut(self.lane) {
             row.taken = row.taken.saturating_sub(1);
+            row.leave(&self.first);
         }
         self.seats.serve(table);
     }
@@ -108,6 +136,7 @@ impl Seats {
             taken: 0,
             cap: cap.max(1),
             limit,
+            line: VecDeque::new(),
         });
         Place {
             seats: Arc::clone(self),
@@ -115,10 +144,12 @@ impl Seats {
         }
     }
 
-    /// Says how many seats there are, and whether waiting for one is of no use.
-    pub fn set(self: &Arc<Self>, seats: usize, closed: bool) {
+    /// Says how many processes there are, for how many jobs more there are seats, and whether waiting for one
+    /// is of no use.
+    pub fn set(self: &Arc<Self>, processes: usize, ahead: usize, closed: bool) {
         let mut table = self.lock();
-        table.seats = seats;
+        table.processes = processes;
+        table.ahead = if processes > 0 { ahead } else { 0 };
         table.closed = closed;
         self.serve(table);
     }
@@ -135,14 +166,15 @@ impl Seats {
         while let Some(waiting) = table.next().and_then(|index| table.waiting.remove(index)) {
             let lane = waiting.lane;
             let seats = table.room(lane).min(waiting.most);
-            if let Some(row) = table.lanes.get_mut(lane) {
-                row.taken += seats;
-            }
-            let seat = || Seat {
+            let Some(row) = table.lanes.get_mut(lane) else {
+                break;
+            };
+            let seat = |first| Seat {
                 seats: Arc::clone(self),
                 lane,
+                first,
             };
-            let granted = Granted::Seats(std::iter::repeat_with(seat).take(seats).collect());
+            let granted = Granted::Seats(row.enter(seats).map(seat).collect());
             unwanted.extend(waiting.granted.send(granted).err());
         }
         // Seats that nobody took free themselves, and need the table for it.
@@ -152,6 +184,36 @@ impl Seats {
 
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Row {
+    /// Puts so many at the end of the line.
+    fn enter(&mut self, seats: usize) -> impl Iterator<Item = Arc<Notify>> + use<> {
+        self.taken += seats;
+        let nobody_before = self.line.is_empty();
+        let new: Vec<Arc<Notify>> = std::iter::repeat_with(Arc::default).take(seats).collect();
+        self.line.extend(new.iter().cloned());
+        if nobody_before {
+            self.call_first();
+        }
+        new.into_iter()
+    }
+
+    /// Takes one out of the line, if it still stands there.
+    fn leave(&mut self, who: &Arc<Notify>) {
+        if let Some(place) = self.line.iter().position(|other| Arc::ptr_eq(other, who)) {
+            self.line.remove(place);
+            if place == 0 {
+                self.call_first();
+            }
+        }
+    }
+
+    fn call_first(&self) {
+        if let Some(first) = self.line.front() {
+            first.notify_one();
+        }
     }
 }
 
@@ -170,12 +232,17 @@ impl Table {
     fn room(&self, lane: usize) -> usize {
         let Some(row) = self.lanes.get(lane) else { return 0 };
         let taken: usize = self.lanes.iter().map(|row| row.taken).sum();
-        let free = self.seats.saturating_sub(taken);
+        let ahead = if self.is_long(row) { 0 } else { self.ahead };
+        let free = (self.processes + ahead).saturating_sub(taken);
+        if free < ahead.div_ceil(2) {
+            // All processes have work, and some more waits for them.
+            return 0;
+        }
         let own = row.cap.saturating_sub(row.taken);
-        let long = if self.is_long(row) && self.seats > 1 {
+        let long = if self.is_long(row) && self.processes > 1 {
             let long = self.lanes.iter().filter(|row| self.is_long(row));
             let taken: usize = long.map(|row| row.taken).sum();
-            (self.seats - 1).saturating_sub(taken)
+            (self.processes - 1).saturating_sub(taken)
         } else {
             usize::MAX
         };
@@ -210,7 +277,7 @@ mod tests {
     #[test]
     fn a_lane_gets_what_is_free_and_no_more() {
         let table = Arc::new(Seats::default());
-        table.set(3, false);
+        table.set(3, 0, false);
         let (a, b) = (table.place(9, MINUTE), table.place(1, MINUTE));
         let first = seats(now(a.take(2)).unwrap());
         assert_eq!(first.len(), 2);
@@ -225,7 +292,7 @@ mod tests {
     #[test]
     fn a_free_seat_goes_to_the_lane_with_the_fewest() {
         let table = Arc::new(Seats::default());
-        table.set(2, false);
+        table.set(2, 0, false);
         let (high, low) = (table.place(9, MINUTE), table.place(9, MINUTE));
         let mut taken = seats(now(low.take(2)).unwrap());
         let (mut again, mut first) = (Box::pin(low.take(1)), Box::pin(high.take(1)));
@@ -240,7 +307,7 @@ mod tests {
     #[test]
     fn long_jobs_leave_one_seat_to_short_ones() {
         let table = Arc::new(Seats::default());
-        table.set(3, false);
+        table.set(3, 0, false);
         let (short, long) = (
             table.place(9, MINUTE),
             table.place(9, Some(Duration::from_secs(600))),
@@ -250,7 +317,7 @@ mod tests {
         let _endless = seats(now(longest.take(9)).unwrap());
         assert!(now(long.take(1)).is_none());
         assert_eq!(seats(now(short.take(9)).unwrap()).len(), 1);
-        table.set(1, false);
+        table.set(1, 0, false);
         drop((_imports, _endless));
         assert_eq!(
             seats(now(long.take(1)).unwrap()).len(),
@@ -260,15 +327,55 @@ mod tests {
     }
 
     #[test]
+    fn seats_ahead_are_taken_several_at_a_time() {
+        let table = Arc::new(Seats::default());
+        table.set(1, 4, false);
+        let lane = table.place(9, MINUTE);
+        let mut taken = seats(now(lane.take(9)).unwrap());
+        assert_eq!(taken.len(), 5);
+        let mut more = Box::pin(lane.take(9));
+        drop(taken.pop());
+        assert!(now(&mut more).is_none(), "one free seat is not worth a question");
+        drop(taken.pop());
+        assert_eq!(seats(now(&mut more).unwrap()).len(), 2);
+        let long = table.place(9, Some(Duration::from_secs(600)));
+        drop(taken);
+        for processes in [1, 2] {
+            table.set(processes, 4, false);
+            let one = seats(now(long.take(9)).unwrap());
+            assert_eq!(one.len(), 1, "long jobs are not taken ahead");
+        }
+    }
+
+    #[test]
+    fn jobs_begin_in_the_order_of_their_seats() {
+        let table = Arc::new(Seats::default());
+        table.set(1, 4, false);
+        let (lane, other) = (table.place(4, MINUTE), table.place(9, MINUTE));
+        let mut line = seats(now(lane.take(9)).unwrap());
+        let mut turns: Vec<_> = line.iter().map(|seat| now(seat.turn()).is_some()).collect();
+        assert_eq!(turns, [true, false, false, false]);
+        line[0].begun();
+        drop(line.remove(2));
+        turns = line.iter().map(|seat| now(seat.turn()).is_some()).collect();
+        assert_eq!(turns, [false, true, false], "each is called once");
+        drop(line.remove(1));
+        assert!(now(line[1].turn()).is_some());
+        drop(line);
+        let own = seats(now(other.take(1)).unwrap());
+        assert!(now(own[0].turn()).is_some(), "each lane has its line");
+    }
+
+    #[test]
     fn who_waits_for_nothing_is_told() {
         let table = Arc::new(Seats::default());
         let place = table.place(9, MINUTE);
         let mut waiting = Box::pin(place.take(1));
         assert!(now(&mut waiting).is_none());
-        table.set(0, true);
+        table.set(0, 0, true);
         assert!(matches!(now(&mut waiting), Some(Granted::Closed)));
         assert!(matches!(now(place.take(1)), Some(Granted::Closed)));
-        table.set(1, false);
+        table.set(1, 0, false);
         assert_eq!(seats(now(place.take(1)).unwrap()).len(), 1);
         drop(place.take(1));
         assert_eq!(seats(now(place.take(1)).unwrap()).len(), 1, "nobody holds a seat");

@@ -22,6 +22,7 @@ use super::reserve::Leased;
 use super::settle::Order;
 use super::unknown::Share;
 use crate::failpoint;
+use crate::runner::seats::TURN;
 use crate::runner::{Decided, Ended, Refusal, Request, Work};
 use crate::store::port::{FailedJob, Reserved, Settle};
 use crate::wire::{Exception, Payload};
@@ -82,7 +83,8 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: L
         return conclude(engine, &run, Verdict::Fail { exception }, None).await;
     };
     let (mut run, ready) = begin(&mut leased, run, ready).await;
-    share.count(!matches!(ready, Ready::NotHere(_)));
+    let known = !matches!(&ready, Ready::NotHere(refusal) if *refusal != Refusal::Busy);
+    share.count(known);
     run.started = Instant::now();
     let run = Arc::new(run);
     match ready {
@@ -112,12 +114,20 @@ async fn begin(leased: &mut Leased, run: Run, ready: Ready) -> (Run, Ready) {
         leased.seat = None;
         return (run, ready);
     };
-    if leased.seat.is_none() {
+    let Some(seat) = &leased.seat else {
         let class = run.name.clone();
         return (run, Ready::NotHere(Refusal::NoPhp { class }));
-    }
-    let begun = leased.hold.cancel.run_until_cancelled(work.ready()).await;
-    match begun {
+    };
+    let begun = async {
+        let until = Instant::now() + TURN;
+        let turn = tokio::time::timeout(TURN, seat.turn()).await;
+        turn.map_err(|_| Refusal::Busy)?;
+        work.ready(until.saturating_duration_since(Instant::now()))
+            .await?;
+        seat.begun();
+        Ok(())
+    };
+    match leased.hold.cancel.run_until_cancelled(begun).await {
         Some(Err(refusal)) => (run, Ready::NotHere(refusal)),
         Some(Ok(())) | None => (run, ready),
     }

@@ -44,15 +44,27 @@ impl QueueDispatcher {
     /// When the properties cannot be PHP values.
     pub fn compose(&self, dispatch: &Dispatch) -> Result<(NewJob, String), DispatchError> {
         let uuid = Uuid::new_v4().to_string();
+        if self.queue.takes_tasks() {
+            let (handler, data) = task(dispatch);
+            let work = Work::Json {
+                job: &handler,
+                data: &data,
+            };
+            return Ok((self.encode(dispatch, &uuid, work)?, uuid));
+        }
         let object = php::build::object(&dispatch.class, &properties(dispatch))
             .map_err(|error| refused(&dispatch.class, &error))?;
+        Ok((self.encode(dispatch, &uuid, Work::Object(&object))?, uuid))
+    }
+
+    fn encode(&self, dispatch: &Dispatch, uuid: &str, work: Work<'_>) -> Result<NewJob, DispatchError> {
         let backoff: Vec<_> = dispatch
             .backoff
             .iter()
             .map(std::time::Duration::as_secs)
             .collect();
         let id = self.queue.carries_attempts().then(random_id);
-        let mut payload = NewPayload::new(&uuid, Work::Object(&object), self.clock.unix_s());
+        let mut payload = NewPayload::new(uuid, work, self.clock.unix_s());
         payload.max_tries = dispatch.tries;
         payload.backoff = (!backoff.is_empty()).then_some(&*backoff);
         payload.timeout = dispatch.timeout.map(|timeout| timeout.as_secs());
@@ -63,15 +75,14 @@ impl QueueDispatcher {
         let text = payload
             .encode()
             .map_err(|error| refused(&dispatch.class, &error))?;
-        let job = NewJob {
+        Ok(NewJob {
             queue: dispatch
                 .queue
                 .as_deref()
                 .map_or_else(|| self.default_queue.clone(), QueueName::new),
             payload: text.into(),
             delay: dispatch.delay,
-        };
-        Ok((job, uuid))
+        })
     }
 }
 
@@ -103,6 +114,23 @@ fn properties(dispatch: &Dispatch) -> Map<String, Value> {
             .or_insert_with(|| Value::from(queue.as_str()));
     }
     properties
+}
+
+/// The handler of a task and its data as JSON: no object, so visibility means nothing.
+fn task(dispatch: &Dispatch) -> (String, String) {
+    let bare = |name: &str| {
+        let name = name
+            .strip_prefix("protected:")
+            .or(name.strip_prefix("private:"))
+            .unwrap_or(name);
+        name.to_owned()
+    };
+    let members = dispatch
+        .properties
+        .iter()
+        .map(|(name, value)| (bare(name), value.clone()));
+    let data = Value::Object(members.collect());
+    (format!("{}@handle", dispatch.class), data.to_string())
 }
 
 /// What Laravel's `Str::random(32)` gives: letters and digits.

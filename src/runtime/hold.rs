@@ -3,6 +3,8 @@
 //! One task renews all leases of a store in one call; one task looks at all limits. Neither costs anything
 //! while nothing is held.
 
+mod age;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -12,9 +14,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use age::Age;
+
 use super::attempt::Run;
 use super::pulse::Beat;
 use super::troubles::Witness;
+use crate::clock::Clock;
 use crate::store::Error;
 use crate::store::port::{Held, Queue, QueueName, Receipt};
 
@@ -28,6 +33,8 @@ const STUCK: Duration = Duration::from_millis(900);
 const NAMED: usize = 5;
 /// The wait after a renewal that failed.
 const RETRY: Duration = Duration::from_millis(500);
+/// How often, at least, it is looked at whether leases are overdue.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// Why an attempt was told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,16 +109,32 @@ impl Hold {
 }
 
 /// All jobs that this process holds.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Holds {
+    age: Age,
     held: Mutex<HashMap<u64, Arc<Hold>>>,
     next: AtomicU64,
     some: Notify,
     none: Notify,
     lost_slots: AtomicUsize,
+    lost_leases: AtomicU64,
 }
 
 impl Holds {
+    /// None yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            age: Age::new(clock),
+            held: Mutex::default(),
+            next: AtomicU64::default(),
+            some: Notify::new(),
+            none: Notify::new(),
+            lost_slots: AtomicUsize::default(),
+            lost_leases: AtomicU64::default(),
+        }
+    }
+
     /// Takes a reserved job into our hands.
     pub fn take(&self, queue: QueueName, receipt: Receipt) -> Arc<Hold> {
         let hold = Arc::new(Hold {
@@ -127,6 +150,7 @@ impl Holds {
         });
         let mut held = self.lock();
         if held.is_empty() {
+            self.age.stood(self.age.now());
             self.some.notify_waiters();
         }
         held.insert(hold.id, Arc::clone(&hold));
@@ -172,6 +196,16 @@ impl Holds {
         self.lost_slots.load(Ordering::Relaxed)
     }
 
+    /// How many leases were lost so far: somebody else holds the job, or nobody does.
+    pub fn lost_leases(&self) -> u64 {
+        self.lost_leases.load(Ordering::Relaxed)
+    }
+
+    /// Counts leases that were found lost.
+    pub fn count_lost(&self, leases: u64) {
+        self.lost_leases.fetch_add(leases, Ordering::Relaxed);
+    }
+
     /// Says that a stuck attempt has ended after all.
     pub fn recover(&self, hold: &Hold) {
         if hold.stuck.load(Ordering::Acquire) {
@@ -195,12 +229,41 @@ impl Holds {
     pub async fn renew_leases(&self, queue: &dyn Queue, lease: Duration, beat: &Beat, store: &Witness) -> ! {
         loop {
             beat.during(self.wait_for_some()).await;
-            beat.during(tokio::time::sleep(lease / 3)).await;
+            beat.during(self.wait_until_due(lease)).await;
             while let Err(error) = beat.asking(self.renew_once(queue, lease)).await {
                 store.failed(&error);
                 beat.during(tokio::time::sleep(RETRY)).await;
             }
             store.works();
+        }
+    }
+
+    /// Renews every lease now if they should have been renewed long ago: after the process stood still or the
+    /// machine slept, and when its clock was set. Whoever takes jobs asks for this first, or he would take
+    /// those that run here.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    pub async fn renew_overdue(&self, queue: &dyn Queue, lease: Duration) -> Result<(), Error> {
+        if self.is_empty() || !self.are_overdue(lease) {
+            return Ok(());
+        }
+        self.renew_once(queue, lease).await
+    }
+
+    fn are_overdue(&self, lease: Duration) -> bool {
+        self.age.is_over(lease * 2 / 3)
+    }
+
+    /// Waits a third of the lease, or until leases are overdue.
+    async fn wait_until_due(&self, lease: Duration) {
+        let due = Instant::now() + lease / 3;
+        loop {
+            let left = due.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.are_overdue(lease) {
+                return;
+            }
+            tokio::time::sleep(left.min(GLANCE)).await;
         }
     }
 
@@ -213,18 +276,21 @@ impl Holds {
         if receipts.is_empty() {
             return Ok(());
         }
+        let asked = self.age.now();
         let answers = queue.renew(&receipts, lease).await?;
+        self.age.stood(asked);
         let lost = holds.iter().zip(answers).filter(|(_, held)| *held == Held::Lost);
-        Self::lose(lost.map(|(hold, _)| &**hold));
+        self.lose(lost.map(|(hold, _)| &**hold));
         Ok(())
     }
 
     /// Ends the attempts whose leases are lost. A lease that was not renewed because the job is being settled
     /// is no loss.
-    fn lose<'a>(lost: impl Iterator<Item = &'a Hold>) {
+    fn lose<'a>(&self, lost: impl Iterator<Item = &'a Hold>) {
         let mut names = BTreeSet::new();
         let mut count = 0;
-        for hold in lost.filter(|hold| !hold.is_claimed()) {
+        // Two renewals may meet, and hear the same.
+        for hold in lost.filter(|hold| !hold.is_claimed() && hold.cause() != Cause::Lost) {
             count += 1;
             if names.len() < NAMED {
                 let name = hold
@@ -235,6 +301,7 @@ impl Holds {
             hold.end(Cause::Lost);
         }
         if count > 0 {
+            self.count_lost(count);
             let names = names.into_iter().collect::<Vec<_>>().join(", ");
             warn!(
                 count,

@@ -26,12 +26,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// How long a lane that sees mostly unknown classes leaves the queue to others.
 const STAND_BACK: Duration = Duration::from_secs(10);
-/// The first wait after an error; doubles up to ten seconds.
+/// The first wait after an error; doubles.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The pause after a wait for jobs that failed.
 const WAIT_AGAIN: Duration = Duration::from_secs(1);
-/// The longest wait after an error.
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
+/// The longest wait after an error: a store that is back is used again within five seconds.
+const LONGEST_RETRY: Duration = Duration::from_secs(4);
 /// How often a lane says again that it leaves its jobs to others.
 const REMINDER: Duration = Duration::from_secs(600);
 
@@ -153,11 +153,7 @@ impl Reserver {
                 self.engine.state.stop(StopReason::MaxJobs);
                 return;
             }
-            let lease = self.engine.options.lease;
-            match beat
-                .asking(self.engine.queue.reserve(&queues, asked, lease))
-                .await
-            {
+            match beat.asking(self.reserve(&queues, asked)).await {
                 Ok(reserved) => {
                     if !reserved.is_empty() {
                         failpoint::pass(failpoint::RESERVED);
@@ -179,6 +175,12 @@ impl Reserver {
                 }
             }
         }
+    }
+
+    async fn reserve(&self, queues: &[QueueName], most: usize) -> Result<Vec<Reserved>, Error> {
+        let (queue, lease) = (&*self.engine.queue, self.engine.options.lease);
+        self.engine.holds.renew_overdue(queue, lease).await?;
+        queue.reserve(queues, most, lease).await
     }
 
     /// Waits before the store is asked again, longer each time.
@@ -260,6 +262,7 @@ impl Reserver {
         jobs: &mpsc::Sender<Leased>,
     ) {
         seats.truncate(reserved.len());
+        let mut seats = seats.into_iter();
         for reserved in reserved {
             let hold = self
                 .engine
@@ -270,7 +273,7 @@ impl Reserver {
                 reserved,
                 hold,
                 slot,
-                seat: seats.pop(),
+                seat: seats.next(),
                 engine: Arc::clone(&self.engine),
             };
             if jobs.send(leased).await.is_err() {

@@ -2,7 +2,10 @@
 //!
 //! Verdicts of all lanes arrive on one channel and are written in batches: at once when idle, as many as
 //! have arrived when busy. Failures go their own way, so that a failed store which is down holds up nobody
-//! else: record first, delete second, and try again until both are done.
+//! else: record first, delete second, and try again until both are done. What a store refuses is told from
+//! the rest, which goes on without it ([`way`]).
+
+mod way;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +20,14 @@ use super::troubles::{Subject, Troubles, Witness};
 use crate::failpoint;
 use crate::store::port::{FailedJob, FailedJobs, Held, Queue, Settle, Settlement};
 use crate::store::{Error, Kind};
+use way::{Batch, Way, Witnesses};
 
 /// The most verdicts in one call.
 const BATCH: usize = 512;
+/// The most failures in one call.
+const FAILURES: usize = 64;
 /// Verdicts that may wait to be written; beyond that, slots wait with theirs.
 const WAITING: usize = 4096;
-/// The first wait after an error; doubles.
-const FIRST_WAIT: Duration = Duration::from_millis(50);
-/// The longest wait after an error.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A verdict on its way to the store.
 #[derive(Debug)]
@@ -110,86 +112,66 @@ pub struct Writer {
     pub lease: Duration,
 }
 
-/// One of the two ways that verdicts go: whether it moves, and how its stores do.
-struct Way {
-    beat: Beat,
-    store: Witness,
-    failed: Witness,
-}
-
-impl Way {
-    fn new(pulse: &Pulse, troubles: &Arc<Troubles>, what: &str) -> Self {
-        Self {
-            beat: pulse.beat(format!("the writing of {what}")),
-            store: Witness::new(troubles, Subject::Store, format!("write {what}")),
-            failed: Witness::new(troubles, Subject::FailedJobs, format!("record {what}")),
-        }
-    }
-
-    fn works(&self) {
-        self.store.works();
-        self.failed.works();
-    }
-
-    /// Where both stores are one, a refusal is about the table of failures, all else about the store.
-    fn failed(&self, batch: &[Order], error: &Error) {
-        let records = batch.iter().any(|order| matches!(order.settle, Settle::Fail(_)));
-        if records && error.kind() == Kind::Refused {
-            self.failed.failed(error);
-        } else {
-            self.store.failed(error);
-        }
-    }
-
-    async fn wait_before_retry(&self, wait: &mut Duration) {
-        let pause = tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0));
-        self.beat.during(pause).await;
-        *wait = (*wait * 2).min(LONGEST_WAIT);
-    }
-}
-
 impl Writer {
     /// Writes all verdicts and all failures, each on its own way, until the settlers are gone.
     pub async fn run(&self, orders: Orders) {
-        let way = |what| Way::new(&self.pulse, &self.troubles, what);
-        tokio::join!(
-            self.write_verdicts(orders.verdicts, way("verdicts")),
-            self.write_failures(orders.failures, way("failures"))
-        );
+        let verdicts = Way::new(orders.verdicts, BATCH, self.witnesses("verdicts"));
+        let failures = Way::new(orders.failures, FAILURES, self.witnesses("failures"));
+        tokio::join!(self.write_all(verdicts), self.write_all(failures));
     }
 
-    async fn write_verdicts(&self, mut orders: mpsc::Receiver<Order>, way: Way) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while way.beat.during(orders.recv_many(&mut batch, BATCH)).await > 0 {
-            self.write_batch(&mut batch, &way).await;
+    fn witnesses(&self, what: &str) -> (Beat, Witnesses) {
+        let witness = |subject, doing| Witness::new(&self.troubles, subject, format!("{doing} {what}"));
+        let witnesses = Witnesses {
+            store: witness(Subject::Store, "write"),
+            failed: witness(Subject::FailedJobs, "record"),
+        };
+        (self.pulse.beat(format!("the writing of {what}")), witnesses)
+    }
+
+    async fn write_all(&self, mut way: Way) {
+        while let Some(mut batch) = way.next().await {
+            match self.write(&mut batch, &way.beat).await {
+                Ok(()) => way.written(&batch),
+                Err((subject, error)) => way.put_off(batch, subject, &error),
+            }
         }
     }
 
-    /// Writes a batch, trying again until it is written. Leaves `batch` empty.
-    async fn write_batch(&self, batch: &mut Vec<Order>, way: &Way) {
-        let mut resent = false;
-        let mut wait = FIRST_WAIT;
-        while !batch.is_empty() {
-            let settlements: Vec<_> = batch.iter().map(settlement).collect();
-            failpoint::pass(failpoint::SETTLING);
-            match way.beat.asking(self.queue.settle(&settlements)).await {
-                Ok(answers) => {
-                    failpoint::pass(failpoint::SETTLED);
-                    way.works();
-                    for (order, held) in batch.iter().zip(answers) {
-                        self.tell(order, held, resent);
-                    }
-                    self.holds.release(batch.iter().map(|order| &*order.hold));
-                    batch.clear();
+    /// Writes a batch, or says what is in the way of what.
+    async fn write(&self, batch: &mut Batch, beat: &Beat) -> Result<(), (Subject, Error)> {
+        let fails = |order: &Order| matches!(order.settle, Settle::Fail(_));
+        let records = batch.orders.iter().any(fails);
+        if records && !self.queue.records_failures() {
+            self.record(batch, beat).await?;
+        }
+        if batch.orders.is_empty() {
+            return Ok(());
+        }
+        let settlements: Vec<_> = batch.orders.iter().map(settlement).collect();
+        failpoint::pass(failpoint::SETTLING);
+        match beat.asking(self.queue.settle(&settlements)).await {
+            Ok(answers) => {
+                failpoint::pass(failpoint::SETTLED);
+                for (order, held) in batch.orders.iter().zip(answers) {
+                    self.tell(order, held, batch.resent);
                 }
-                Err(error) => {
-                    way.failed(batch, &error);
-                    if error.is_ambiguous() {
-                        resent = true;
-                        self.let_refunds_lapse(batch);
-                    }
-                    way.wait_before_retry(&mut wait).await;
+                self.holds.release(batch.orders.iter().map(|order| &*order.hold));
+                Ok(())
+            }
+            Err(error) => {
+                if error.is_ambiguous() {
+                    batch.resent = true;
+                    self.let_refunds_lapse(&mut batch.orders);
                 }
+                // Where both stores are one, a refusal is about the table of failures, all else about the
+                // store.
+                let is_of_failures = batch.orders.iter().any(fails) && error.kind() == Kind::Refused;
+                let subject = match is_of_failures {
+                    true => Subject::FailedJobs,
+                    false => Subject::Store,
+                };
+                Err((subject, error))
             }
         }
     }
@@ -206,45 +188,17 @@ impl Writer {
         });
     }
 
-    async fn write_failures(&self, mut orders: mpsc::Receiver<Order>, way: Way) {
-        let mut batch = Vec::with_capacity(64);
-        while way.beat.during(orders.recv_many(&mut batch, 64)).await > 0 {
-            if self.queue.records_failures() {
-                self.write_batch(&mut batch, &way).await;
-            } else {
-                self.record_then_delete(&mut batch, &way).await;
-            }
-        }
-    }
-
-    async fn record_then_delete(&self, batch: &mut Vec<Order>, way: &Way) {
-        let mut wait = FIRST_WAIT;
-        while !self.record(batch, way).await {
-            way.wait_before_retry(&mut wait).await;
-        }
-        for order in batch.iter_mut() {
-            order.settle = Settle::Delete;
-        }
-        self.write_batch(batch, way).await;
-    }
-
-    /// Records the failures of jobs that are still ours; drops the others from the batch. Says whether that
-    /// worked.
-    async fn record(&self, batch: &mut Vec<Order>, way: &Way) -> bool {
+    /// Records the failures of jobs that are still ours, whose jobs then are to be ended; drops the others from
+    /// the batch.
+    async fn record(&self, batch: &mut Batch, beat: &Beat) -> Result<(), (Subject, Error)> {
         let receipts: Vec<_> = batch
+            .orders
             .iter()
             .map(|order| (order.hold.queue.clone(), order.hold.receipt.clone()))
             .collect();
-        let answers = match way.beat.asking(self.queue.renew(&receipts, self.lease)).await {
-            Ok(answers) => answers,
-            Err(error) => {
-                way.store.failed(&error);
-                return false;
-            }
-        };
-        way.store.works();
-        let mut answers = answers.into_iter();
-        batch.retain(|order| {
+        let renewed = beat.asking(self.queue.renew(&receipts, self.lease)).await;
+        let mut answers = renewed.map_err(|error| (Subject::Store, error))?.into_iter();
+        batch.orders.retain(|order| {
             let held = answers.next() != Some(Held::Lost);
             if !held {
                 self.tell(order, Held::Lost, false);
@@ -252,34 +206,31 @@ impl Writer {
             }
             held
         });
-        let failures: Vec<FailedJob> = batch
-            .iter()
-            .filter_map(|order| match &order.settle {
-                Settle::Fail(failure) => Some((**failure).clone()),
-                _ => None,
-            })
-            .collect();
+        let failure = |order: &Order| match &order.settle {
+            Settle::Fail(failure) => Some((**failure).clone()),
+            _ => None,
+        };
+        let failures: Vec<FailedJob> = batch.orders.iter().filter_map(failure).collect();
         if failures.is_empty() {
-            return true;
+            return Ok(());
         }
         failpoint::pass(failpoint::RECORDING);
-        match way.beat.asking(self.failed.record(&failures)).await {
-            Ok(()) => {
-                failpoint::pass(failpoint::RECORDED);
-                way.failed.works();
-                true
-            }
-            Err(error) => {
-                way.failed.failed(&error);
-                false
+        let recorded = beat.asking(self.failed.record(&failures)).await;
+        recorded.map_err(|error| (Subject::FailedJobs, error))?;
+        failpoint::pass(failpoint::RECORDED);
+        for order in &mut batch.orders {
+            if let Settle::Fail(failure) = std::mem::replace(&mut order.settle, Settle::Delete) {
+                order.settle = Settle::Failed(failure);
             }
         }
+        Ok(())
     }
 
     fn tell(&self, order: &Order, held: Held, resent: bool) {
         match held {
             Held::Lost if resent => debug!("A verdict was sent twice; the first had arrived"),
             Held::Lost => {
+                self.holds.count_lost(1);
                 let name = order.end.as_ref().map_or("a job", |end| end.told.name.as_str());
                 warn!(queue = %order.hold.queue, "The result of {name} on {} is void: its lease was lost", order.hold.queue);
                 return;

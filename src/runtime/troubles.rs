@@ -18,6 +18,8 @@ struct Entry {
     what: String,
     since: Instant,
     who: BTreeSet<String>,
+    /// Whether it was told that nothing but a person can mend it.
+    refused: bool,
 }
 
 /// One thing that is wrong.
@@ -34,13 +36,13 @@ pub struct Trouble {
 impl Troubles {
     /// Something is wrong. Returns whether this is news.
     pub fn set(&self, subject: &str, what: impl Into<String>) -> bool {
-        self.join(subject, "", what.into())
+        self.join(subject, "", what.into(), false)
     }
 
     /// As [`Troubles::set`], but another text counts as news too.
     pub fn note(&self, subject: &str, what: &str) -> bool {
         let same = self.lock().get(subject).is_some_and(|entry| entry.what == what);
-        self.join(subject, "", what.to_owned());
+        self.join(subject, "", what.to_owned(), false);
         !same
     }
 
@@ -60,17 +62,21 @@ impl Troubles {
         self.lock().iter().map(trouble).collect()
     }
 
-    /// Something is wrong for one of several who see the same. Returns whether it was right for all.
-    fn join(&self, subject: &str, who: &str, what: String) -> bool {
+    /// Something is wrong for one of several who see the same. Returns whether that is news: it was right for
+    /// all, or it is `refused` now, which a person must know who so far read of a connection that broke.
+    fn join(&self, subject: &str, who: &str, what: String, refused: bool) -> bool {
         let mut troubles = self.lock();
-        let news = !troubles.contains_key(subject);
+        let first = !troubles.contains_key(subject);
         let entry = troubles.entry(subject.to_owned()).or_insert_with(|| Entry {
             what: String::new(),
             since: Instant::now(),
             who: BTreeSet::new(),
+            refused: false,
         });
         entry.what = what;
         entry.who.insert(who.to_owned());
+        let news = first || refused && !entry.refused;
+        entry.refused |= refused;
         news
     }
 
@@ -119,7 +125,7 @@ impl Subject {
 }
 
 /// One of those who use a store, and how that goes. However many meet the same fault, the log has one line
-/// when the first meets it, and one when all are well again.
+/// when the first meets it, one when it turns out to be a refusal, and one when all are well again.
 #[derive(Debug)]
 pub struct Witness {
     troubles: Arc<Troubles>,
@@ -143,9 +149,10 @@ impl Witness {
     /// It did not work.
     pub fn failed(&self, error: &Error) {
         self.ill.store(true, Ordering::Relaxed);
+        let refused = error.kind() == Kind::Refused;
         let news = self
             .troubles
-            .join(self.subject.as_str(), &self.doing, error.to_string());
+            .join(self.subject.as_str(), &self.doing, error.to_string(), refused);
         if news {
             let hint = match (self.subject, error.kind()) {
                 (Subject::FailedJobs, Kind::Refused) => "the jobs stay reserved until this is mended",
@@ -204,6 +211,18 @@ mod tests {
         assert!(troubles.note("queues", "a"));
         assert!(!troubles.note("queues", "a"));
         assert!(troubles.note("queues", "b"));
+    }
+
+    #[test]
+    fn a_refusal_is_news_once_whatever_was_told_before() {
+        let troubles = Troubles::default();
+        let join = |refused| troubles.join("store", "one", "away".to_owned(), refused);
+        assert_eq!(
+            [false, false, true, true, false, true].map(join),
+            [true, false, true, false, false, false]
+        );
+        assert!(troubles.leave("store", "one").is_some());
+        assert!(join(true), "it is another fault");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::apalis::{ApalisRedis, ApalisSql, TaskSurvey};
 use super::port::survey::SqlSurvey;
 use super::port::{Batches, Cache, FailedJobs, Presence, Queue};
 use super::redis::{
@@ -57,6 +58,16 @@ pub async fn open(config: &Config, connection: &QueueConnection) -> Result<Store
             })
         }
         QueueKind::Database { database, .. } => opener.sql(database).await,
+        QueueKind::ApalisRedis { db, .. } => {
+            let options = redis(config, *db);
+            Ok(Stores {
+                queue: Arc::new(ApalisRedis::new(&options)?),
+                failed: opener.failed(None).await?,
+                cache: opener.cache().await?,
+                presence: Arc::new(RedisPresence::new(&options)?),
+            })
+        }
+        QueueKind::ApalisDatabase { database, .. } => opener.apalis(database).await,
         QueueKind::Embedded { path, .. } => {
             let database = config::Database::Sqlite {
                 path: Some(path.clone()),
@@ -81,6 +92,8 @@ pub async fn open_queue(config: &Config, connection: &QueueConnection) -> Result
             let db = Opener::new(config, connection)?.database(database).await?;
             Ok(Arc::new(SqlQueue::new(&db)))
         }
+        QueueKind::ApalisRedis { db, .. } => Ok(Arc::new(ApalisRedis::new(&redis(config, *db))?)),
+        QueueKind::ApalisDatabase { database, .. } => Ok(Arc::new(apalis_sql(database)?)),
         QueueKind::Embedded { .. } => Ok(open(config, connection).await?.queue),
         QueueKind::Sync => Err(nothing_to_consume().into()),
     }
@@ -106,9 +119,11 @@ pub async fn open_batches(config: &Config) -> Result<Arc<dyn Batches>, OpenError
             let path = Some(path.clone());
             opener.database(&config::Database::Sqlite { path }).await?
         }
-        QueueKind::Redis { .. } | QueueKind::Database { .. } | QueueKind::Sync => {
-            opener.database(config.databases.default()?).await?
-        }
+        QueueKind::Redis { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::ApalisRedis { .. }
+        | QueueKind::ApalisDatabase { .. }
+        | QueueKind::Sync => opener.database(config.databases.default()?).await?,
     };
     Ok(Arc::new(SqlBatches::new(&db)))
 }
@@ -167,6 +182,24 @@ pub fn survey_sql(
             Ok(super::sql::survey_sqlite(&SqliteOptions::new(path), &options))
         }
         (_, None, None) => Err(in_memory().into()),
+    }
+}
+
+/// A look at the tasks of Rust producers, if that is what `connection` serves. Nothing is opened yet.
+///
+/// # Errors
+/// As [`open`].
+pub fn survey_tasks(config: &Config, connection: &QueueConnection) -> Result<Option<TaskSurvey>, OpenError> {
+    match &connection.kind {
+        QueueKind::ApalisRedis { db, .. } => {
+            let tasks = ApalisRedis::new(&redis(config, *db))?;
+            Ok(Some(TaskSurvey::Redis(tasks)))
+        }
+        QueueKind::ApalisDatabase { database, .. } => Ok(Some(TaskSurvey::Sql(apalis_sql(database)?))),
+        QueueKind::Redis { .. }
+        | QueueKind::Database { .. }
+        | QueueKind::Embedded { .. }
+        | QueueKind::Sync => Ok(None),
     }
 }
 
@@ -257,6 +290,18 @@ pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
     })
 }
 
+/// The tasks of Rust producers in a database.
+fn apalis_sql(database: &config::Database) -> Result<ApalisSql, Problem> {
+    match (database, postgres(database)) {
+        (_, Some(postgres)) => Ok(ApalisSql::postgres(&postgres)),
+        (config::Database::Sqlite { path: Some(path) }, _) => {
+            Ok(ApalisSql::sqlite(&SqliteOptions::new(path)))
+        }
+        (config::Database::Sqlite { path: None }, _) => Err(in_memory()),
+        (_, None) => Err(config::no_apalis_mysql("DB_CONNECTION")),
+    }
+}
+
 /// Opens each database once, however many stores live in it.
 struct Opener<'a> {
     config: &'a Config,
@@ -308,6 +353,17 @@ impl<'a> Opener<'a> {
         Ok(Stores {
             queue: Arc::new(queue),
             failed: self.failed(Some(database)).await?,
+            cache: self.cache().await?,
+            presence: Arc::new(SqlPresence::new(&db)),
+        })
+    }
+
+    /// Tasks of Rust producers. Their layout keeps no failures; who works is kept beside it, as elsewhere.
+    async fn apalis(&mut self, database: &config::Database) -> Result<Stores, OpenError> {
+        let db = self.database(database).await?;
+        Ok(Stores {
+            queue: Arc::new(apalis_sql(database)?),
+            failed: self.failed(None).await?,
             cache: self.cache().await?,
             presence: Arc::new(SqlPresence::new(&db)),
         })

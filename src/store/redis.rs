@@ -13,12 +13,13 @@
 //! Needs Redis 5 or later, or a server that is like it. Knows nothing of what a payload means, beyond its `attempts` and `createdAt`.
 
 mod aside;
-mod batch;
+pub(super) mod batch;
 mod cache;
 mod clear;
-mod connection;
+pub(super) mod connection;
 mod depth;
-mod failure;
+mod doubt;
+pub(super) mod failure;
 mod keys;
 mod options;
 mod presence;
@@ -27,12 +28,13 @@ mod queue;
 mod receipt;
 mod renew;
 mod reserve;
-mod script;
+pub(super) mod script;
 mod settle;
 mod survey;
-mod wait;
+pub(super) mod wait;
 
 pub use cache::RedisCache;
+pub(super) use keys::Keys;
 pub use options::{Password, RedisAddress, RedisOptions};
 pub use presence::RedisPresence;
 pub use queue::RedisQueue;

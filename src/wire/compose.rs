@@ -25,6 +25,13 @@ pub enum Work<'a> {
         /// Any JSON.
         data: &'a Json,
     },
+    /// The same with data that is JSON text already, which is taken over as it is.
+    Json {
+        /// `Class@method`.
+        job: &'a str,
+        /// One JSON value.
+        data: &'a str,
+    },
 }
 
 /// A payload to be written. Absent options are written as `null`, as Laravel does.
@@ -101,7 +108,7 @@ impl<'a> NewPayload<'a> {
             None => out.raw("backoff", "null"),
         }
         out.option("timeout", self.timeout);
-        if !matches!(self.work, Work::Handler { .. }) {
+        if !matches!(self.work, Work::Handler { .. } | Work::Json { .. }) {
             out.option("retryUntil", self.retry_until);
         }
         out.raw("data", &work.data);
@@ -148,15 +155,14 @@ impl<'a> Work<'a> {
                 Ok(Self::of_command(&object.class, &command))
             }
             Self::Encrypted { class, command } => Ok(Self::of_command(class, command)),
-            Self::Handler { job, data } => {
-                let name = job.split_once('@').map_or(job, |(class, _)| class);
-                Ok(Prepared {
-                    name,
-                    job,
-                    data: json::encode(data),
-                })
-            }
+            Self::Handler { job, data } => Ok(Self::of_handler(job, json::encode(data))),
+            Self::Json { job, data } => Ok(Self::of_handler(job, data.to_owned())),
         }
+    }
+
+    fn of_handler(job: &'a str, data: String) -> Prepared<'a> {
+        let name = job.split_once('@').map_or(job, |(class, _)| class);
+        Prepared { name, job, data }
     }
 
     fn of_command(class: &'a str, command: &str) -> Prepared<'a> {
@@ -173,14 +179,14 @@ impl<'a> Work<'a> {
 }
 
 /// A JSON object while it is written.
-struct Members(String);
+pub(super) struct Members(String);
 
 impl Members {
-    fn begin() -> Self {
+    pub(super) fn begin() -> Self {
         Self(String::from("{"))
     }
 
-    fn raw(&mut self, name: &str, value: &str) {
+    pub(super) fn raw(&mut self, name: &str, value: &str) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
@@ -189,7 +195,7 @@ impl Members {
         self.0.push_str(value);
     }
 
-    fn string(&mut self, name: &str, value: &str) {
+    pub(super) fn string(&mut self, name: &str, value: &str) {
         self.raw(name, "");
         json::write_string(value, &mut self.0);
     }
@@ -201,7 +207,17 @@ impl Members {
         );
     }
 
-    fn end(mut self) -> String {
+    /// Adds to the last value.
+    pub(super) fn append(&mut self, text: &str) {
+        self.0.push_str(text);
+    }
+
+    /// How many bytes are written.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn end(mut self) -> String {
         self.0.push('}');
         self.0
     }

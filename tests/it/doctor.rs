@@ -5,11 +5,13 @@ mod distort;
 mod documents;
 mod output;
 mod payloads;
+mod php;
 mod queues;
 mod redis;
 mod servers;
 mod settings;
 mod tables;
+mod tasks;
 
 use harness::{Daemon, Output, RedisOptions, RedisServer, SqliteDatabase};
 use serde_json::Value;

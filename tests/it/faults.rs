@@ -10,12 +10,27 @@
     reason = "a test ends with a message, and says what it did"
 )]
 
+mod backlog;
+mod clock;
 mod cut;
+mod drain;
+mod due;
+mod failures;
+mod frozen;
 mod kills;
+mod limits;
+mod mariadb;
+mod network;
 mod oracle;
 mod points;
+mod postgres;
+mod redis_restart;
+mod redis_trouble;
 mod report;
+mod soak;
+mod sqlite;
 mod stage;
+mod stuck;
 
 pub(crate) use oracle::Expect;
 pub(crate) use report::{Deed, how_many};

@@ -123,8 +123,8 @@ on_every_site! {
         site.push_all("default", &Job::broken().times(200));
         let mut worker = site.start(&["run", "--queue", "default", "--concurrency", "50"]);
         worker.wait_for_line("the jobs stay reserved until this is mended: ", DEADLINE);
-        let good = site.push("high", &site.slow(0));
         let mut other = site.start(&["run", "--queue", "high"]);
+        let good = site.push("high", &site.slow(0));
         site.wait_for_job(&good);
         other.kill();
         assert_eq!(site.queue("default").len(), 200, "none is lost");

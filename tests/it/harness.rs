@@ -2,6 +2,7 @@
 
 mod databases;
 mod laravel;
+mod proxy;
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};

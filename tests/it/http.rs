@@ -1,5 +1,6 @@
 //! Health over HTTP.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
@@ -33,6 +34,22 @@ pub(crate) fn get(address: &str, path: &str) -> (u16, Value) {
     (status.unwrap_or_default(), body)
 }
 
+/// The text of `/metrics`.
+pub(crate) fn metrics(address: &str) -> String {
+    let (status, text) = get(address, "/metrics");
+    assert_eq!(status, 200);
+    text.as_str().expect("the figures are text").to_owned()
+}
+
+/// One figure without labels.
+pub(crate) fn measured(address: &str, name: &str) -> Option<f64> {
+    let text = metrics(address);
+    let mut values = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    values.next()?.parse().ok()
+}
+
 on_every_site! {
     fn health_is_served_where_asked(site: &Site) {
         let address = free_address();
@@ -43,7 +60,43 @@ on_every_site! {
         let all_well = json!({ "ready": true, "state": "running", "running": 0, "reasons": [] });
         assert_eq!((status, body), (200, all_well));
         assert_eq!(get(&address, "/elsewhere").0, 404);
+    }
 
+    /// Each figure is in the document, and each one there is served.
+    fn figures_are_those_of_the_document(site: &Site) {
+        let address = free_address();
+        let mut worker = site.worker(&["run"]).env("WORKER_HTTP", &address).spawn();
+        worker.wait_for_line("/metrics", DEADLINE);
+        site.push("default", &site.slow(60_000));
+        wait_until(DEADLINE, || measured(&address, "worker_jobs_in_hand") == Some(1.0));
+        assert_eq!(measured(&address, "worker_ready"), Some(1.0));
+        assert_eq!(measured(&address, "worker_stuck_loops"), Some(0.0));
+        assert_eq!(measured(&address, "worker_lost_slots"), Some(0.0));
+        assert_eq!(measured(&address, "worker_leases_lost_total"), Some(0.0));
+        let text = metrics(&address);
+        let served: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let document = include_str!("../../docs/metrics.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+        let listed: BTreeSet<_> = rows.filter_map(|row| row.split_once("` | ")).map(|(name, rest)| {
+            let kind = rest.split(' ').next().unwrap_or_default();
+            format!("{} {kind}", name.trim_end_matches("_total"))
+        }).collect();
+        assert_eq!(served, listed.iter().map(String::as_str).collect());
+    }
+
+    /// Somebody takes jobs out of our hands.
+    fn lost_leases_are_counted(site: &Site) {
+        let address = free_address();
+        site.push_all("default", &site.slow(60_000).times(3));
+        let worker = site.worker(&["run"]).env("WORKER_HTTP", &address).env("WORKER_LEASE", "3");
+        let _worker = worker.spawn();
+        site.wait_for_note("start", 3);
+        match site.client() {
+            Some(redis) => redis.remove_all(),
+            None => site.database().execute("delete from jobs"),
+        }
+        wait_until(DEADLINE, || measured(&address, "worker_leases_lost_total") == Some(3.0));
+        wait_until(DEADLINE, || measured(&address, "worker_jobs_in_hand") == Some(0.0));
     }
 
     /// A pause is wanted: it is told, but no fault.

@@ -5,6 +5,7 @@
     reason = "a helper of a test has no better answer than to end the test"
 )]
 
+mod apalis;
 mod commands;
 mod demo;
 mod dependencies;

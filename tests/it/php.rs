@@ -1,8 +1,9 @@
 //! Jobs without a native handler run in PHP, unchanged, in a real Laravel application.
 
+mod ahead;
 mod commands;
 mod deaths;
 mod jobs;
 mod noise;
 mod pool;
-mod shop;
+pub(crate) mod shop;

@@ -4,7 +4,7 @@
 
 mod job;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness::{
@@ -334,12 +334,7 @@ impl Site {
 
     /// All lines of the journal.
     pub(crate) fn notes(&self) -> Vec<Note> {
-        let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
-        // A line without its end is still being written.
-        let lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
-        lines.map(Note::read).collect()
+        Note::all(&self.journal())
     }
 
     /// The lines of one event.
@@ -395,6 +390,16 @@ impl Lying {
 }
 
 impl Note {
+    /// The lines of a journal; none when there is no such file.
+    pub(crate) fn all(journal: &Path) -> Vec<Self> {
+        let text = std::fs::read_to_string(journal).unwrap_or_default();
+        // A line without its end is still being written.
+        let lines = text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'));
+        lines.map(Self::read).collect()
+    }
+
     fn read(line: &str) -> Self {
         let mut words = line.split(' ').map(str::to_owned);
         let mut next = || words.next().expect("a line of the journal has four words");

@@ -21,6 +21,7 @@ mod wait;
 
 mod redis_cache;
 mod redis_copies;
+mod redis_doubt;
 mod redis_faults;
 mod redis_idle;
 mod redis_laravel;

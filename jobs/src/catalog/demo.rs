@@ -94,6 +94,7 @@ pub(super) struct Slow {
 
 impl Job for Slow {
     const CLASS: &'static str = r"Worker\Demo\Slow";
+    const NAMES: &'static [&'static str] = &["worker-demo-slow"];
     type Resources = ();
 
     #[expect(clippy::disallowed_methods, reason = "this sample misbehaves on purpose")]
@@ -107,6 +108,7 @@ impl Job for Slow {
         }
         assert!(!self.panic, "this sample panics on purpose");
         if let Some(seconds) = self.release_s.filter(|_| job.attempt() == 1) {
+            note(self.journal.as_ref(), "released", job).await?;
             return Ok(Outcome::Release {
                 after: Duration::from_secs(seconds),
             });

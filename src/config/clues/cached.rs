@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::super::reader::Reader;
 use super::super::secret::MASK;
@@ -15,8 +16,8 @@ use crate::config::{Address, CacheStore, Config, Database, Loaded, QueueConnecti
 pub struct Cached {
     /// The file.
     pub path: PathBuf,
-    /// Whether `.env` was changed after it was made.
-    pub older_than_dotenv: bool,
+    /// Of `.env` and the files `config/*.php`, the last that was changed after it was made.
+    pub older_than: Option<String>,
     /// Whether it could be read as the array that Laravel writes.
     pub readable: bool,
     /// Where it says something else than what is in force here.
@@ -51,11 +52,11 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     loaded: &Loaded,
 ) -> Option<Cached> {
-    let path = root?.join("bootstrap/cache/config.php");
+    let root = root?;
+    let path = root.join("bootstrap/cache/config.php");
     let mut text = String::new();
     let file = std::fs::File::open(&path).ok()?;
     let made = file.metadata().and_then(|data| data.modified()).ok();
-    let changed = dotenv.and_then(|path| std::fs::metadata(path).and_then(|data| data.modified()).ok());
     let read = file.take(MOST).read_to_string(&mut text);
     let wanted = |key: &str| WANTED.iter().any(|start| key.starts_with(start));
     let values = read.ok().and_then(|_| scalars(&text, &wanted));
@@ -63,12 +64,31 @@ pub(super) fn read(
     let values = Values(values.unwrap_or_default());
     let key = reader.text(&vars::APP_KEY);
     Some(Cached {
-        older_than_dotenv: matches!((made, changed), (Some(made), Some(changed)) if made < changed),
+        older_than: made.and_then(|made| changed_after(made, root, dotenv)),
         readable,
         differences: values.differences(&loaded.config, loaded, key.as_deref()),
         retry_after: values.retry_after(),
         path,
     })
+}
+
+/// The last of the cache's sources that was changed after `made`.
+fn changed_after(made: SystemTime, root: &Path, dotenv: Option<&Path>) -> Option<String> {
+    let config = std::fs::read_dir(root.join("config"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let config = config.filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        name.ends_with(".php")
+            .then(|| (entry.path(), format!("config/{name}")))
+    });
+    let dotenv = dotenv.map(|path| (path.to_owned(), ".env".to_owned()));
+    let sources = config.chain(dotenv).filter_map(|(path, name)| {
+        let changed = std::fs::metadata(path).and_then(|data| data.modified()).ok()?;
+        (changed > made).then_some((changed, name))
+    });
+    sources.max().map(|(_, name)| name)
 }
 
 struct Values(BTreeMap<String, Option<String>>);
@@ -175,7 +195,11 @@ impl List<'_> {
                     &retry_after.as_secs().to_string(),
                 );
             }
-            QueueKind::Embedded { .. } | QueueKind::Sync => {}
+            // No connection of Laravel's.
+            QueueKind::ApalisRedis { .. }
+            | QueueKind::ApalisDatabase { .. }
+            | QueueKind::Embedded { .. }
+            | QueueKind::Sync => {}
         }
     }
 
@@ -302,7 +326,7 @@ mod tests {
             !shown.contains("0123456789") && !shown.contains("fedcba"),
             "{shown}"
         );
-        assert!(cached.readable && !cached.older_than_dotenv);
+        assert!(cached.readable && cached.older_than.is_none());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! replacement is up, and backs off when the application does not boot. Everyone else checks processes out
 //! and gives them back.
 
+mod checked_out;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +14,9 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+pub use self::checked_out::CheckedOut;
 use super::children::Children;
+use super::pace::Pace;
 use super::process::{BootError, Process};
 use super::settings::Settings;
 use crate::runner::seats::Seats;
@@ -25,6 +29,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// How many processes boot at a time.
 const BOOTING: usize = 4;
+/// How often the memory of a process is looked at, at most.
+const WEIGH: Duration = Duration::from_millis(100);
 /// How long all processes may take to end when the pool stops.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -73,6 +79,7 @@ struct State {
     ending: Vec<Process>,
     waiting: VecDeque<oneshot::Sender<CheckedOut>>,
     booting: usize,
+    pace: Pace,
     generation: u64,
     trouble: Option<String>,
     retry: Option<Retry>,
@@ -86,6 +93,9 @@ struct Known {
     jobs: u64,
     generation: u64,
     job: Option<String>,
+    begun: Instant,
+    /// When its memory was last looked at.
+    weighed: Instant,
     /// It is to be replaced.
     due: bool,
     /// It is not to run another job.
@@ -96,15 +106,6 @@ struct Known {
 struct Retry {
     at: Instant,
     wait: Duration,
-}
-
-/// A process checked out of the pool. Dropped without being given back, it is killed and replaced, unless it
-/// never began anything.
-#[derive(Debug)]
-pub struct CheckedOut {
-    pool: Arc<Pool>,
-    process: Option<Process>,
-    begun: bool,
 }
 
 impl Pool {
@@ -189,6 +190,7 @@ impl Pool {
         let mut state = self.lock();
         if let Some(known) = state.known.get_mut(&pid) {
             known.job = Some(name.to_owned());
+            known.begun = Instant::now();
             known.jobs += 1;
             let most = self.settings.max_jobs;
             known.last |= self.settings.isolates(class);
@@ -338,6 +340,8 @@ impl Pool {
                     jobs: 0,
                     generation: process.generation,
                     job: None,
+                    begun: process.born,
+                    weighed: process.born,
                     due: false,
                     last: false,
                 };
@@ -388,7 +392,6 @@ impl Pool {
     fn give_back(self: &Arc<Self>, process: Process) {
         let pid = process.group().id();
         let mut state = self.lock();
-        let resident = super::children::resident_mb(pid);
         let memory = self.settings.memory_mb;
         let wanted = self.settings.processes;
         let Some(known) = state.known.get_mut(&pid) else {
@@ -397,8 +400,16 @@ impl Pool {
             return self.changed.notify_one();
         };
         known.job = None;
-        known.due |= memory > 0 && resident >= Some(memory);
-        let (due, last) = (known.due, known.last);
+        if memory > 0 && known.weighed.elapsed() >= WEIGH {
+            known.weighed = Instant::now();
+            known.due |= super::children::resident_mb(pid) >= Some(memory);
+        }
+        let (due, last, took) = (known.due, known.last, known.begun.elapsed());
+        state.pace.count(took);
+        if last {
+            // Its replacement boots for much longer than a job takes.
+            state.pace = Pace::default();
+        }
         if last || (due && state.known.len() > wanted) {
             debug!(pid, jobs = process.jobs, "A PHP process has been replaced");
             state.known.remove(&pid);
@@ -413,12 +424,20 @@ impl Pool {
         }
     }
 
+    /// A job has waited in vain for a process: what is known of the length of jobs is out of date.
+    pub fn was_too_late(&self) {
+        let mut state = self.lock();
+        state.pace = Pace::default();
+        self.publish(&state);
+    }
+
     /// Ends a process that is of no use any more.
     fn bury(&self, process: Process) {
         let pid = process.group().id();
         drop(process);
         let mut state = self.lock();
         state.known.remove(&pid);
+        state.pace = Pace::default();
         self.publish(&state);
         drop(state);
         self.changed.notify_one();
@@ -426,7 +445,9 @@ impl Pool {
 
     fn publish(&self, state: &State) {
         let alive = state.known.len().min(self.settings.processes);
-        self.seats.set(alive, alive == 0 && state.trouble.is_some());
+        let ahead = alive * state.pace.ahead();
+        self.seats
+            .set(alive, ahead, alive == 0 && state.trouble.is_some());
         let youngest = state.known.values().map(|known| known.generation).max();
         let health = Health {
             alive,
@@ -442,32 +463,5 @@ impl Pool {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CheckedOut {
-    /// The process; `None` once it was given back.
-    pub fn process(&mut self) -> Option<&mut Process> {
-        self.process.as_mut()
-    }
-
-    /// Gives the process back: it may run another job.
-    pub fn give_back(mut self) {
-        if let Some(process) = self.process.take() {
-            self.pool.give_back(process);
-        }
-    }
-}
-
-impl Drop for CheckedOut {
-    fn drop(&mut self) {
-        match self.process.take() {
-            Some(process) if self.begun => {
-                debug!(pid = process.group().id(), "A PHP process is of no use any more");
-                self.pool.bury(process);
-            }
-            Some(process) => self.pool.give_back(process),
-            None => {}
-        }
     }
 }

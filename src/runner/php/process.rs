@@ -1,7 +1,6 @@
 //! One warm PHP process: booted once, then asked to run one job after the other.
 
 use std::os::unix::net::UnixStream as StdStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -12,10 +11,11 @@ use tokio::sync::watch;
 use super::children::{Child, Children, Exit, Group};
 use super::frame::{self, Done, Hello, NoFrame, Said};
 use super::output::Output;
+use super::script;
 use super::settings::Settings;
 use crate::wire::Exception;
 
-/// The script, without the opening tag that `php -r` does not take.
+/// The script.
 const SCRIPT: &str = include_str!("../../../php/worker.php");
 /// How long an application may take to boot.
 const BOOT: Duration = Duration::from_secs(60);
@@ -92,7 +92,7 @@ impl Process {
     /// When it does not come up, with PHP's own words.
     pub async fn boot(children: &Children, settings: &Settings, generation: u64) -> Result<Self, BootError> {
         let started = children
-            .spawn_talking(|descriptor| command(settings, descriptor))
+            .spawn_talking(|descriptor| script::command(settings, SCRIPT, descriptor))
             .await;
         let (child, socket) = started.map_err(|error| {
             let binary = settings.binary.display();
@@ -192,19 +192,6 @@ impl Process {
         }
         drop(self.line.output.last_words().await);
     }
-}
-
-fn command(settings: &Settings, descriptor: i32) -> Command {
-    let mut command = Command::new(&settings.binary);
-    let script = SCRIPT.trim_start_matches("<?php");
-    command
-        .args(&settings.args)
-        .args(["-r", script, "--", &descriptor.to_string()])
-        .arg(&settings.base)
-        .env_clear()
-        .envs(settings.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&settings.base);
-    command
 }
 
 /// Why nothing more comes from a process.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tracing::error;
+use tracing::{debug, error};
 
 use super::{Run, UNKNOWN, conclude, shown};
 use crate::runner::Refusal;
@@ -16,6 +16,15 @@ pub(super) async fn put_off(engine: &Engine, share: &Share, run: &Run, refusal: 
     let (class, why) = match refusal {
         Refusal::Unknown { class } => (class, "no runner knows it"),
         Refusal::NeedsFramework { class, what } => (class, what),
+        Refusal::Busy => {
+            let (uuid, name) = (&run.uuid, &run.name);
+            debug!(
+                job.uuid = uuid,
+                "No PHP process came free in time for {name}; it goes back uncounted"
+            );
+            let verdict = Verdict::Refund { delay: None };
+            return conclude(engine, run, verdict, None).await;
+        }
         Refusal::NoPhp { class } => return wait_for_php(engine, share, run, &class).await,
         Refusal::Unreadable { reason } => (reason, "it cannot be read"),
     };

@@ -109,6 +109,9 @@ pub enum Settle {
     /// Record the failure, then remove the job. Only for a store whose [`Queue::records_failures`] says
     /// yes; there both happen in one transaction.
     Fail(Box<FailedJob>),
+    /// It has failed for good, and that is recorded already: end it. A store that keeps ended jobs marks it
+    /// as failed, any other removes it.
+    Failed(Box<FailedJob>),
 }
 
 /// One reservation and what becomes of it.
@@ -180,7 +183,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Writes what becomes of each reservation; one answer per settlement, in order.
     ///
     /// # Errors
-    /// When the store cannot be asked. Repeating deletes, releases and fails is safe, but a repeated one
+    /// When the store cannot be asked. Repeating anything but refunds is safe, but a repeated one
     /// that answers [`Held::Lost`] may have been carried out the first time. Refunds must not be repeated
     /// after an ambiguous error: they make the old bytes current again.
     async fn settle(&self, batch: &[Settlement]) -> Result<Vec<Held>, Error>;
@@ -274,4 +277,9 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// Whether [`Settle::Fail`] is taken, because failures are kept in the same database.
     fn records_failures(&self) -> bool;
+
+    /// Whether jobs are meant for workers in Rust: string jobs with JSON data rather than PHP objects.
+    fn takes_tasks(&self) -> bool {
+        false
+    }
 }

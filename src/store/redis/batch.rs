@@ -10,7 +10,7 @@ const ENTRIES: usize = 500;
 const WEIGHT: usize = 4 << 20;
 
 /// The ranges of the calls that carry entries of these weights (bytes), in order.
-pub(super) fn calls(weights: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+pub(in crate::store) fn calls(weights: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
     let mut ranges: Vec<Range<usize>> = Vec::new();
     let mut sum = 0;
     for (index, weight) in weights.enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn calls(weights: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
 }
 
 /// The different queues of some entries in order of appearance, and for each entry the index of its queue.
-pub(super) fn queues_of<'a>(
+pub(in crate::store) fn queues_of<'a>(
     entries: impl Iterator<Item = &'a QueueName>,
 ) -> (Vec<&'a QueueName>, Vec<usize>) {
     let mut queues: Vec<&QueueName> = Vec::new();

@@ -22,7 +22,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_secs(12);
 
 /// The connection to one database, made when it is needed and replaced after it broke.
-pub(super) struct Connection {
+pub(in crate::store) struct Connection {
     client: Client,
     address: RedisAddress,
     slot: Mutex<Slot>,
@@ -53,7 +53,7 @@ impl Connection {
     ///
     /// # Errors
     /// When the options cannot be used, such as a database number out of range.
-    pub(super) fn new(options: &RedisOptions) -> Result<Self, Error> {
+    pub(in crate::store) fn new(options: &RedisOptions) -> Result<Self, Error> {
         let refuse = |error: &RedisError| Failure::of(error).during("use these Redis options");
         let mut login = RedisConnectionInfo::default()
             .set_db(i64::from(options.db))
@@ -77,14 +77,17 @@ impl Connection {
     }
 
     /// Sends one command and waits for its answer.
-    pub(super) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+    pub(in crate::store) async fn send<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let mut live = self.live().await?;
         let answer = command.query_async(&mut live.connection).await;
         self.judge(live.number, answer).await
     }
 
     /// Sends several commands in one go and waits for their answers.
-    pub(super) async fn send_all<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failure> {
+    pub(in crate::store) async fn send_all<T: FromRedisValue>(
+        &self,
+        commands: &Pipeline,
+    ) -> Result<T, Failure> {
         let mut live = self.live().await?;
         let answer = commands.query_async(&mut live.connection).await;
         self.judge(live.number, answer).await
@@ -92,7 +95,7 @@ impl Connection {
 
     /// Runs a script; `fill` writes the number of keys, the keys and the arguments. The script's text is
     /// sent only when the server does not know it.
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(in crate::store) async fn run<T: FromRedisValue>(
         &self,
         script: &Script,
         fill: impl Fn(&mut Cmd) + Send + Sync,
@@ -112,7 +115,7 @@ impl Connection {
     }
 
     /// Makes a connection for a command that blocks: it has no time limit of its own.
-    pub(super) async fn blocking(&self) -> Result<MultiplexedConnection, Failure> {
+    pub(in crate::store) async fn blocking(&self) -> Result<MultiplexedConnection, Failure> {
         self.connect(None).await
     }
 

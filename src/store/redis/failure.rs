@@ -8,16 +8,16 @@ use crate::store::{Error, Kind};
 
 /// What went wrong with one command, before it is said in which verb.
 #[derive(Debug, Clone)]
-pub(super) struct Failure {
-    kind: Kind,
+pub(in crate::store) struct Failure {
+    pub(super) kind: Kind,
     text: String,
     /// Whether the connection is of no further use.
-    pub(super) reconnect: bool,
+    pub(in crate::store) reconnect: bool,
 }
 
 impl Failure {
     /// A reply that is not of the form it should have.
-    pub(super) fn odd_reply() -> Self {
+    pub(in crate::store) fn odd_reply() -> Self {
         Self {
             kind: Kind::Corrupt,
             text: "the reply has an unexpected form".to_owned(),
@@ -26,7 +26,7 @@ impl Failure {
     }
 
     /// A receipt that another store gave.
-    pub(super) fn odd_receipt() -> Self {
+    pub(in crate::store) fn odd_receipt() -> Self {
         Self {
             kind: Kind::Refused,
             text: "the receipt was given by another store".to_owned(),
@@ -35,7 +35,7 @@ impl Failure {
     }
 
     /// A verb that this store does not have.
-    pub(super) fn unsupported() -> Self {
+    pub(in crate::store) fn unsupported() -> Self {
         Self {
             kind: Kind::Refused,
             text: "a Redis queue does not keep failures".to_owned(),
@@ -44,14 +44,14 @@ impl Failure {
     }
 
     /// A server that did not answer in time.
-    pub(super) fn silent() -> Self {
+    pub(in crate::store) fn silent() -> Self {
         Self::of(&RedisError::from(std::io::Error::from(
             std::io::ErrorKind::TimedOut,
         )))
     }
 
     /// A connection that could not be made: nothing was sent.
-    pub(super) fn not_connected(error: &RedisError, address: impl fmt::Display) -> Self {
+    pub(in crate::store) fn not_connected(error: &RedisError, address: impl fmt::Display) -> Self {
         let failure = Self::of(error);
         Self {
             kind: match failure.kind {
@@ -64,7 +64,7 @@ impl Failure {
     }
 
     /// What a command's error means.
-    pub(super) fn of(error: &RedisError) -> Self {
+    pub(in crate::store) fn of(error: &RedisError) -> Self {
         let said = error.to_string();
         let (kind, reconnect, hint) = match error.kind() {
             ErrorKind::Io => (Kind::Lost, true, ""),
@@ -88,7 +88,7 @@ impl Failure {
 
     /// The same, when earlier parts of the verb were carried out: it can no longer be said that nothing
     /// was changed.
-    pub(super) fn half_done(self) -> Self {
+    pub(in crate::store) fn half_done(self) -> Self {
         let kind = match self.kind {
             Kind::Transient => Kind::Lost,
             other => other,
@@ -97,7 +97,7 @@ impl Failure {
     }
 
     /// The error of the verb, such as `reserve from queue "mail"`.
-    pub(super) fn during(self, action: impl Into<String>) -> Error {
+    pub(in crate::store) fn during(self, action: impl Into<String>) -> Error {
         Error::new(self.kind, action, self.text)
     }
 }

@@ -6,14 +6,14 @@ use crate::store::port::QueueName;
 
 /// Names keys below one prefix.
 #[derive(Debug, Clone)]
-pub(super) struct Keys {
+pub(in crate::store) struct Keys {
     prefix: String,
     tagged: bool,
 }
 
 impl Keys {
     /// Names below `prefix`; with `tagged` a queue's name is a hash tag.
-    pub(super) fn new(prefix: &str, tagged: bool) -> Self {
+    pub(in crate::store) fn new(prefix: &str, tagged: bool) -> Self {
         Self {
             prefix: prefix.to_owned(),
             tagged,
@@ -21,7 +21,7 @@ impl Keys {
     }
 
     /// The list of available jobs. The names of the other three begin with it.
-    pub(super) fn list(&self, queue: &QueueName) -> String {
+    pub(in crate::store) fn list(&self, queue: &QueueName) -> String {
         let prefix = &self.prefix;
         if self.tagged {
             format!("{prefix}queues:{{{queue}}}")
@@ -31,22 +31,22 @@ impl Keys {
     }
 
     /// The sorted set of jobs whose time has not come.
-    pub(super) fn delayed(&self, queue: &QueueName) -> String {
+    pub(in crate::store) fn delayed(&self, queue: &QueueName) -> String {
         self.list(queue) + ":delayed"
     }
 
     /// The sorted set of jobs being worked.
-    pub(super) fn reserved(&self, queue: &QueueName) -> String {
+    pub(in crate::store) fn reserved(&self, queue: &QueueName) -> String {
         self.list(queue) + ":reserved"
     }
 
     /// The list with one entry per available job, on which idle workers block.
-    pub(super) fn notify(&self, queue: &QueueName) -> String {
+    pub(in crate::store) fn notify(&self, queue: &QueueName) -> String {
         self.list(queue) + ":notify"
     }
 
     /// Writes all four as arguments: list, delayed, reserved, notify.
-    pub(super) fn write_all(&self, queue: &QueueName, command: &mut Cmd) {
+    pub(in crate::store) fn write_all(&self, queue: &QueueName, command: &mut Cmd) {
         let list = self.list(queue);
         command.arg(&list);
         for suffix in ["delayed", "reserved", "notify"] {
@@ -63,13 +63,21 @@ impl Keys {
         }
     }
 
+    /// Where a call that takes jobs writes down what it took. On a cluster it is where its first queue is.
+    pub(super) fn taken(&self, queue: Option<&QueueName>, desk: impl std::fmt::Display) -> String {
+        match queue {
+            Some(queue) if self.tagged => self.own(&format!("taken:{{{queue}}}:{desk}")),
+            _ => self.own(&format!("taken:{desk}")),
+        }
+    }
+
     /// A key of our own.
-    pub(super) fn own(&self, name: &str) -> String {
+    pub(in crate::store) fn own(&self, name: &str) -> String {
         format!("{}worker:{name}", self.prefix)
     }
 
     /// A pattern for SCAN that matches all keys of queues.
-    pub(super) fn queues_pattern(&self) -> String {
+    pub(in crate::store) fn queues_pattern(&self) -> String {
         let mut pattern = String::with_capacity(self.prefix.len() + 8);
         for letter in self.prefix.chars() {
             if matches!(letter, '*' | '?' | '[' | ']' | '^' | '-' | '\\') {
@@ -81,7 +89,7 @@ impl Keys {
     }
 
     /// The queue that a key belongs to, when it is one that holds jobs.
-    pub(super) fn queue_of(&self, key: &str) -> Option<QueueName> {
+    pub(in crate::store) fn queue_of(&self, key: &str) -> Option<QueueName> {
         let name = key.strip_prefix(&self.prefix)?.strip_prefix("queues:")?;
         if name.ends_with(":notify") {
             return None;

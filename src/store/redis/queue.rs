@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::doubt::Calls;
 use super::failure::Failure;
 use super::keys::Keys;
 use super::options::RedisOptions;
@@ -23,6 +24,7 @@ use crate::store::port::{
 pub struct RedisQueue {
     connection: Arc<Connection>,
     keys: Keys,
+    calls: Calls,
     watch: Watch,
 }
 
@@ -38,6 +40,7 @@ impl RedisQueue {
             watch: Watch::new(Arc::clone(&connection), keys.clone()),
             connection,
             keys,
+            calls: Calls::new(),
         })
     }
 }
@@ -58,7 +61,8 @@ impl Queue for RedisQueue {
         max: usize,
         lease: Duration,
     ) -> Result<Vec<Reserved>, Error> {
-        reserve::reserve(&self.connection, &self.keys, queues, max, lease)
+        let store = (&*self.connection, &self.keys, &self.calls);
+        reserve::reserve(store, queues, max, lease)
             .await
             .map_err(|failure| failure.during(named("reserve from", queues.iter())))
     }

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use redis::{Cmd, Value};
 
 use super::connection::Connection;
+use super::doubt::Calls;
 use super::failure::Failure;
 use super::keys::Keys;
 use super::receipt::{Difference, PARTS, Reservation};
 use super::script;
+use crate::store::Kind;
 use crate::store::port::{QueueName, Receipt, Reserved};
 
 /// Jobs that one call takes at most, so that the server is not held for long.
@@ -23,30 +25,34 @@ const WEIGHT: usize = 8 << 20;
 
 /// Takes up to `max` jobs from the first of `queues` first.
 pub(super) async fn reserve(
-    connection: &Connection,
-    keys: &Keys,
+    (connection, keys, calls): (&Connection, &Keys, &Calls),
     queues: &[QueueName],
     max: usize,
     lease: Duration,
 ) -> Result<Vec<Reserved>, Failure> {
+    calls.recover(connection, keys).await?;
     if queues.is_empty() || max == 0 {
         return Ok(Vec::new());
     }
     let max = max.min(MOST);
     let mark = fastrand::u32(1..PARTS);
+    let call = calls.open(queues, lease);
     let fill = |command: &mut Cmd| {
-        command.arg(queues.len() * 4);
-        for queue in queues {
-            keys.write_all(queue, command);
-        }
+        command.arg(queues.len() * 4 + 1);
+        call.write_keys(keys, command);
         command
             .arg(max)
             .arg(lease.as_secs_f64())
             .arg(mark)
             .arg(max.clamp(PROMOTE, PROMOTE_MOST))
-            .arg(WEIGHT);
+            .arg(WEIGHT)
+            .arg(call.name());
     };
-    let groups: Vec<Vec<Value>> = connection.run(&script::RESERVE, fill).await?;
+    let answer: Result<Vec<Vec<Value>>, Failure> = connection.run(&script::RESERVE, fill).await;
+    if !answer.as_ref().is_err_and(|failure| failure.kind == Kind::Lost) {
+        call.known();
+    }
+    let groups = answer?;
     let mut jobs = Vec::with_capacity(groups.iter().map(|group| group.len() / 2).sum());
     for group in groups {
         let mut values = group.into_iter();

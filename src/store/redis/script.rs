@@ -6,26 +6,26 @@ use redis::Cmd;
 
 /// A script's text and the hash under which the server keeps it.
 #[derive(Debug)]
-pub(super) struct Script {
+pub(in crate::store) struct Script {
     text: &'static str,
     hash: String,
 }
 
 impl Script {
-    fn new(text: &'static str) -> Self {
+    pub(in crate::store) fn new(text: &'static str) -> Self {
         let hash = redis::Script::new(text).get_hash().to_owned();
         Self { text, hash }
     }
 
     /// The beginning of a call of a script that the server should know.
-    pub(super) fn by_hash(&self) -> Cmd {
+    pub(in crate::store) fn by_hash(&self) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash);
         command
     }
 
     /// The beginning of a call that makes the server know it.
-    pub(super) fn by_text(&self) -> Cmd {
+    pub(in crate::store) fn by_text(&self) -> Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(self.text);
         command
@@ -34,7 +34,7 @@ impl Script {
 
 macro_rules! scripts {
     ($($name:ident = $file:literal;)*) => {
-        $(pub(super) static $name: LazyLock<Script> =
+        $(pub(in crate::store) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file))));)*
     };
 }
@@ -48,6 +48,7 @@ scripts! {
     PROCESSES = "processes.lua";
     PUSH = "push.lua";
     PUSH_ONCE = "push_once.lua";
+    RECOVER = "recover.lua";
     RENEW = "renew.lua";
     RESERVE = "reserve.lua";
     SETTLE = "settle.lua";

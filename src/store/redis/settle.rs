@@ -102,7 +102,7 @@ impl Entry<'_> {
 
     fn head(&self, queue: usize) -> Head {
         let (verb, delay) = match self.settle {
-            Settle::Delete | Settle::Fail(_) => ("delete", Duration::ZERO),
+            Settle::Delete | Settle::Fail(_) | Settle::Failed(_) => ("delete", Duration::ZERO),
             Settle::Release { delay } => ("release", *delay),
             Settle::Refund { delay: None } => ("return", Duration::ZERO),
             Settle::Refund { delay: Some(delay) } => ("defer", *delay),

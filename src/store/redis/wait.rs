@@ -6,7 +6,6 @@
 
 mod bell;
 mod look;
-mod waiters;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +15,7 @@ use tokio::task::JoinSet;
 use super::connection::Connection;
 use super::keys::Keys;
 use crate::store::port::QueueName;
-use waiters::Waiters;
+use crate::store::waiters::Waiters;
 
 /// The watcher; it starts with the first wait.
 #[derive(Debug)]
@@ -41,9 +40,7 @@ impl Watch {
     /// Returns when one of `queues` may hold an available job, or after `at_most`. Cancellation safe.
     pub(super) async fn wait(&self, queues: &[QueueName], at_most: Duration) {
         self.start();
-        let ticket = self.waiters.register(queues);
-        // Woken and out of time are the same to the caller, who looks for himself.
-        drop(tokio::time::timeout(at_most, ticket.woken()).await);
+        self.waiters.wait(queues, at_most).await;
     }
 
     fn start(&self) {

@@ -9,8 +9,8 @@
 //! constructor on [`Database`](super::Database).
 
 mod mysql;
-mod postgres;
-mod sqlite;
+pub(in crate::store) mod postgres;
+pub(in crate::store) mod sqlite;
 
 use std::fmt;
 

@@ -69,8 +69,26 @@ pub struct Step {
 /// # Errors
 /// When the database cannot be asked or refuses; steps before the failed one stay done.
 pub async fn migrate(db: &Database) -> Result<Vec<Step>, Error> {
+    make(db, |_| true).await
+}
+
+/// As [`migrate`], but for the table of jobs: where jobs are apalis' tasks, an SQLite file has that name for
+/// the table of those.
+///
+/// # Errors
+/// As [`migrate`].
+pub async fn migrate_without_jobs(db: &Database) -> Result<Vec<Step>, Error> {
+    make(db, |migration| migration.table != "jobs").await
+}
+
+async fn make(db: &Database, wanted: fn(&Migration) -> bool) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
-    for migration in db.dialect.migrations() {
+    for migration in db
+        .dialect
+        .migrations()
+        .iter()
+        .filter(|migration| wanted(migration))
+    {
         let made = match db.dialect.migrate(migration).await? {
             true => Made::Created,
             false => Made::Exists,

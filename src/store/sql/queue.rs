@@ -1,6 +1,7 @@
 //! The queue in a `jobs` table, next to PHP workers.
 
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::time::Duration;
 
 use super::aside;
@@ -54,7 +55,7 @@ impl SqlQueue {
 
     fn fate(&self, settle: &Settle) -> Result<Fate, Error> {
         Ok(match settle {
-            Settle::Delete => Fate::Delete,
+            Settle::Delete | Settle::Failed(_) => Fate::Delete,
             Settle::Release { delay } => Fate::Free {
                 uncount: false,
                 delay_s: Some(whole_seconds(*delay)),
@@ -261,8 +262,8 @@ fn once_of(once: &OnceJob) -> OnceRecord {
 
 /// Splits what is asked so that each part names a row once, in order: a row's answer is told by its id, and an
 /// old receipt of it must not be taken for the one that holds it now.
-fn rounds<T>(asked: Vec<T>, id_of: impl Fn(&T) -> i64) -> Vec<Vec<T>> {
-    let mut rounds: Vec<(HashSet<i64>, Vec<T>)> = Vec::new();
+pub(in crate::store) fn rounds<T, K: Eq + Hash>(asked: Vec<T>, id_of: impl Fn(&T) -> K) -> Vec<Vec<T>> {
+    let mut rounds: Vec<(HashSet<K>, Vec<T>)> = Vec::new();
     for entry in asked {
         let id = id_of(&entry);
         match rounds.iter_mut().find(|(ids, _)| !ids.contains(&id)) {

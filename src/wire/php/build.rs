@@ -22,14 +22,6 @@ pub fn object(class: &str, properties: &Map<String, Json>) -> Result<Value, Erro
     }))
 }
 
-/// A value as `json_decode($text, true)` would give it.
-///
-/// # Errors
-/// [`Error::Field`] when it is nested deeper than [`MAX_DEPTH`].
-pub fn value(json: &Json) -> Result<Value, Error> {
-    convert(json, 0)
-}
-
 fn convert(json: &Json, depth: usize) -> Result<Value, Error> {
     if depth > MAX_DEPTH {
         return Err(Error::Field("more than 512 levels deep".to_owned()));

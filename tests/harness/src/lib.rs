@@ -10,6 +10,7 @@
 //! - [`proxy`]: a network between the two, with its faults; [`vitals`]: what a process uses.
 //! - [`http_stand_in`]: an HTTP server that answers as it is told.
 //! - [`notify_socket`]: the end of systemd that a service talks to.
+//! - [`table`]: what fault tests wrote down.
 //! - [`scratch`], [`ports`]: directories and ports that belong to one test.
 //!
 //! Nothing here knows the worker's own code: tests see it from outside, as Laravel and an operator do.
@@ -43,6 +44,7 @@ pub mod rows;
 pub mod scratch;
 pub mod sql;
 pub mod sqlite;
+pub mod table;
 pub mod vitals;
 pub mod wait;
 

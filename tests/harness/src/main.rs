@@ -1,16 +1,23 @@
 //! Runs a command beside a private server, and ends the server with it:
 //! `cargo run -p harness -- postgres target/release/worker bench --store postgres`.
 //!
+//! `table` shows what fault tests wrote down, as `tests/faults` does at its end.
+//!
 //! The command finds an empty set of Laravel's tables (or an empty Redis) by the usual variables. The
 //! servers write as safely as they do by default, so that what is measured on them is worth something.
 
-#![expect(clippy::print_stderr, reason = "a program for developers says how it is used")]
+#![expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "a program for developers says how it is used"
+)]
 
 use std::process::{Command, ExitCode};
 
 use harness::{MariadbServer, PostgresServer, RedisOptions, RedisServer};
 
-const USAGE: &str = "usage: harness redis|mariadb|postgres COMMAND [ARGUMENT...]";
+const USAGE: &str = "usage: harness redis|mariadb|postgres COMMAND [ARGUMENT...]
+       harness table REPORT";
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
@@ -18,6 +25,10 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    if engine == "table" {
+        print!("{}", harness::table::of(program.as_ref()));
+        return ExitCode::SUCCESS;
+    }
     let mut command = Command::new(program);
     command.args(args);
     match engine.to_str() {

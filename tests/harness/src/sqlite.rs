@@ -1,6 +1,6 @@
 //! A private SQLite database with Laravel's tables.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{Sqlite, SqliteConnectOptions, SqliteRow};
@@ -15,7 +15,14 @@ const TABLES: &str = include_str!("sqlite.sql");
 /// A database file that belongs to one test.
 #[derive(Debug)]
 pub struct SqliteDatabase {
-    dir: Scratch,
+    dir: Place,
+}
+
+/// Where a database file lies.
+#[derive(Debug)]
+enum Place {
+    Own(Scratch),
+    Given(PathBuf),
 }
 
 impl SqliteDatabase {
@@ -23,7 +30,17 @@ impl SqliteDatabase {
     pub fn empty() -> Self {
         let dir = Scratch::new();
         dir.write("database.sqlite", b"");
-        Self { dir }
+        Self { dir: Place::Own(dir) }
+    }
+
+    /// A database with Laravel's tables in a directory that must outlive it.
+    pub fn below(dir: &Path) -> Self {
+        let database = Self {
+            dir: Place::Given(dir.to_path_buf()),
+        };
+        std::fs::write(database.path(), b"").expect("the directory is writable");
+        database.execute(TABLES);
+        database
     }
 
     /// A database with Laravel's tables: `jobs`, `failed_jobs`, `job_batches`, `cache`, `cache_locks` and
@@ -36,7 +53,10 @@ impl SqliteDatabase {
 
     /// The file.
     pub fn path(&self) -> PathBuf {
-        self.dir.join("database.sqlite")
+        match &self.dir {
+            Place::Own(dir) => dir.join("database.sqlite"),
+            Place::Given(dir) => dir.join("database.sqlite"),
+        }
     }
 
     /// The variables by which a Laravel application and the worker find this database: the queue

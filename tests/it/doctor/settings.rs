@@ -257,7 +257,7 @@ fn a_cached_configuration_that_says_something_else() {
 }
 
 #[test]
-fn a_cached_configuration_that_is_older_than_dotenv() {
+fn a_cached_configuration_that_is_older_than_its_sources() {
     let site = CachedSite::new();
     let made = fs::metadata(&site.file)
         .and_then(|data| data.modified())
@@ -274,6 +274,14 @@ fn a_cached_configuration_that_is_older_than_dotenv() {
         .one("config.cache-stale")
         .is("warning", "config.php", "is older than .env")
         .fixed_by("config:clear");
+    fs::create_dir(site.dir.join("config")).expect("a directory");
+    let config = fs::File::create(site.dir.join("config/queue.php")).expect("a file");
+    config
+        .set_modified(made + Duration::from_secs(9))
+        .expect("times can be set");
+    site.doctor()
+        .one("config.cache-stale")
+        .is("warning", "config.php", "is older than config/queue.php");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Expect {
     pub(crate) again: BTreeSet<String>,
     /// Any may have run again: the fault hit all of them.
     pub(crate) again_any: bool,
+    /// These may have been given back uncounted: such a run is followed by one of the same number.
+    pub(crate) given_back: BTreeSet<String>,
     /// An attempt may have been counted whose run never began.
     pub(crate) attempts_without_run: bool,
     /// These are to fail, and no others may.
@@ -141,6 +143,7 @@ impl Expect {
         for (run, next) in runs.iter().zip(runs.iter().skip(1)) {
             let allowed = self.again_any
                 || self.again.contains(uuid)
+                || self.given_back.contains(uuid)
                 || self.failing.contains(uuid)
                 || self.again_after_kills && run.killed;
             assert!(allowed, "{uuid} ran again: {runs:#?}");
@@ -154,15 +157,20 @@ impl Expect {
     /// Attempts are counted one by one, and each is a run.
     #[track_caller]
     fn check_attempts(&self, uuid: &str, runs: &[Run], lying: Option<&Lying>) {
+        let given_back = self.given_back.contains(uuid);
         let mut last = 0;
         for run in runs {
             let next = last + 1;
-            let right = run.attempt == next || self.attempts_without_run && run.attempt > next;
+            let right = run.attempt == next
+                || given_back && run.attempt == last
+                || self.attempts_without_run && run.attempt > next;
             assert!(right, "{uuid} was counted wrongly: {runs:#?}");
             last = run.attempt;
         }
         if let Some(job) = lying {
-            let right = job.attempts == last || self.attempts_without_run && job.attempts > last;
+            let right = job.attempts == last
+                || given_back && job.attempts + 1 == last
+                || self.attempts_without_run && job.attempts > last;
             assert!(right, "{uuid} lies there with another count: {job:?}, {runs:#?}");
         }
     }
@@ -183,7 +191,7 @@ fn once<T>(place: &str, all: impl Iterator<Item = (String, T)>) -> BTreeMap<Stri
 
 /// The runs of every job, in the order of their starts.
 fn runs(stage: &Stage) -> BTreeMap<String, Vec<Run>> {
-    let deaths = stage.deaths();
+    let (deaths, ends) = (stage.deaths(), stage.ends());
     let now = super::stage::now_ms();
     let mut runs: BTreeMap<String, Vec<Run>> = BTreeMap::new();
     for Note {
@@ -203,13 +211,13 @@ fn runs(stage: &Stage) -> BTreeMap<String, Vec<Run>> {
                 pid,
                 start: at,
                 end: None,
-                over: deaths.get(&pid).copied().unwrap_or(now),
+                over: deaths.get(&pid).or(ends.get(&pid)).copied().unwrap_or(now),
                 killed: deaths.contains_key(&pid),
             }),
-            "end" => {
+            "end" | "released" => {
                 let run = of_job.iter_mut().rev().find(is_it);
                 let run = run.expect("what ends has begun");
-                run.end = Some(at);
+                run.end = Some(at).filter(|_| event == "end");
                 run.over = at;
                 run.killed = deaths.get(&pid).is_some_and(|death| at + UNWRITTEN >= *death);
             }

@@ -1,11 +1,13 @@
 //! A store of any kind, a worker's surroundings, and all that can be known of the jobs in it.
 
+mod journal;
+
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use harness::{
@@ -13,7 +15,7 @@ use harness::{
     SqliteDatabase, TestDatabase, poll,
 };
 use worker::clock::{Clock, SystemClock};
-use worker::store::port::{NewJob, Queue, QueueName};
+use worker::store::port::{NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisQueue};
 use worker::store::sql::{Database, SqlOptions, SqlQueue};
 
@@ -59,6 +61,7 @@ macro_rules! network_tests {
     };
 }
 
+pub(crate) use journal::Note;
 pub(crate) use {network_tests, on_every_network, on_every_store, stage_tests};
 
 /// Unix time in milliseconds.
@@ -73,19 +76,6 @@ pub(crate) struct Lying {
     pub(crate) queue: String,
     pub(crate) attempts: u64,
     pub(crate) reserved: bool,
-}
-
-/// A line that a job left in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Note {
-    /// `start`, `end` or `failed`.
-    pub(crate) event: String,
-    pub(crate) uuid: String,
-    pub(crate) attempt: u64,
-    pub(crate) queue: String,
-    pub(crate) pid: u32,
-    /// Unix time in milliseconds.
-    pub(crate) at: u64,
 }
 
 /// Where the jobs are.
@@ -108,6 +98,7 @@ pub(crate) struct Stage {
     runtime: tokio::runtime::Runtime,
     pushed: RefCell<Vec<(String, String)>>,
     deaths: RefCell<BTreeMap<u32, u64>>,
+    ends: RefCell<BTreeMap<u32, u64>>,
     /// What must live as long as the store: the guard of a shared one.
     _keep: Box<dyn Any>,
 }
@@ -136,9 +127,19 @@ impl Stage {
 
     /// Everything in an SQLite file.
     pub(crate) fn sqlite() -> Self {
-        let file = SqliteDatabase::temp();
+        Self::on_sqlite(SqliteDatabase::temp())
+    }
+
+    /// The same in a file of the test's choice.
+    pub(crate) fn on_sqlite(file: SqliteDatabase) -> Self {
         let path = file.path();
         Self::on_database("sqlite", file, 0, async || open_sqlite(&path).await)
+    }
+
+    /// Opens the test's own connection to the SQLite file anew.
+    pub(crate) fn reopen(&mut self, path: &Path) {
+        let open = async { Arc::new(SqlQueue::new(&open_sqlite(path).await)) };
+        self.queue = self.runtime.block_on(open);
     }
 
     /// Everything in a database of a MariaDB server that tests share.
@@ -199,6 +200,7 @@ impl Stage {
             runtime,
             pushed: RefCell::default(),
             deaths: RefCell::default(),
+            ends: RefCell::default(),
             _keep: Box::new(()),
         }
     }
@@ -257,14 +259,22 @@ impl Stage {
             }
         };
         if let Some(network) = &self.network {
-            let name = match &self.store {
-                Store::Redis { .. } => "REDIS_PORT",
-                Store::Database(_) => "DB_PORT",
-            };
-            env.push((name, network.port().to_string()));
+            env.push((self.port_name(), network.port().to_string()));
         }
         env.push(("APP_ENV", "local".to_owned()));
         env
+    }
+
+    fn port_name(&self) -> &'static str {
+        match &self.store {
+            Store::Redis { .. } => "REDIS_PORT",
+            Store::Database(_) => "DB_PORT",
+        }
+    }
+
+    /// The variable by which a worker goes round the network.
+    pub(crate) fn round_the_network(&self) -> (&'static str, String) {
+        (self.port_name(), self.port.to_string())
     }
 
     /// The binary with these arguments and the application's variables.
@@ -294,7 +304,15 @@ impl Stage {
     #[track_caller]
     pub(crate) fn stop(&self, mut worker: Running) {
         worker.signal(Signal::Term);
-        assert_eq!(worker.wait_exit(DEADLINE * 3), 0);
+        assert_eq!(self.end_of(&mut worker, DEADLINE * 3), 0);
+    }
+
+    /// Waits for the end of a worker, remembers when, and returns its exit code.
+    #[track_caller]
+    pub(crate) fn end_of(&self, worker: &mut Running, deadline: Duration) -> i32 {
+        let code = worker.wait_exit(deadline);
+        self.ends.borrow_mut().insert(worker.pid(), now_ms());
+        code
     }
 
     /// A job that sleeps for so long, misbehaves as told, and keeps the journal.
@@ -317,12 +335,26 @@ impl Stage {
 
     /// Pushes jobs in order, over a connection of the test's own; returns their uuids.
     pub(crate) fn push(&self, queue: &str, jobs: &[Job]) -> Vec<String> {
-        let new = |job: &Job| NewJob {
-            queue: QueueName::new(queue),
-            payload: Bytes::from(job.text(self.redis_client().is_some())),
-            delay: None,
-        };
+        self.push_by(queue, jobs, || None)
+    }
+
+    /// The same, due at a time.
+    pub(crate) fn push_later(&self, queue: &str, jobs: &[Job], due: Instant) -> Vec<String> {
+        self.push_by(queue, jobs, || {
+            Some(due.saturating_duration_since(Instant::now()))
+        })
+    }
+
+    fn push_by(&self, queue: &str, jobs: &[Job], delay: impl Fn() -> Option<Duration>) -> Vec<String> {
+        // Finds the server again when it was away: what is pushed must not be in doubt.
+        self.depth();
         for chunk in jobs.chunks(500) {
+            let delay = delay();
+            let new = |job: &Job| NewJob {
+                queue: QueueName::new(queue),
+                payload: Bytes::from(job.text(self.redis_client().is_some())),
+                delay,
+            };
             let chunk: Vec<_> = chunk.iter().map(new).collect();
             let pushed = self.runtime.block_on(self.queue.push(&chunk));
             pushed.expect("the test's own connection works");
@@ -331,6 +363,37 @@ impl Stage {
         let known = uuids.iter().map(|uuid| (uuid.clone(), queue.to_owned()));
         self.pushed.borrow_mut().extend(known);
         uuids
+    }
+
+    /// How long it takes to reserve a few jobs, so many times in a row, over a connection of the test's own.
+    /// They are given back as they were.
+    pub(crate) fn claims(&self, queue: &str, times: usize) -> Vec<Duration> {
+        let names = [QueueName::new(queue)];
+        let claim = async || {
+            let began = Instant::now();
+            let jobs = self
+                .queue
+                .reserve(&names, 10, DEADLINE * 3)
+                .await
+                .expect("reserve");
+            let took = began.elapsed();
+            assert_eq!(jobs.len(), 10, "there are enough");
+            let refund = |job: Reserved| Settlement {
+                queue: job.queue,
+                receipt: job.receipt,
+                settle: Settle::Refund { delay: None },
+            };
+            let batch: Vec<_> = jobs.into_iter().map(refund).collect();
+            self.queue.settle(&batch).await.expect("settle");
+            took
+        };
+        self.runtime.block_on(async {
+            let mut took = Vec::with_capacity(times);
+            for _ in 0..times {
+                took.push(claim().await);
+            }
+            took
+        })
     }
 
     /// The uuids of all jobs that were pushed.
@@ -383,7 +446,8 @@ impl Stage {
             pushed.iter().map(|(_, queue)| queue.clone()).collect()
         };
         let names: Vec<_> = queues.iter().map(|queue| QueueName::new(queue)).collect();
-        let depths = self.runtime.block_on(self.queue.depth(&names));
+        // The fault may have been about this connection too.
+        let depths = poll(DEADLINE, || self.runtime.block_on(self.queue.depth(&names)).ok());
         let depths = depths.expect("the test's own connection works");
         let all = depths.iter().map(|it| it.pending + it.delayed + it.reserved);
         usize::try_from(all.sum::<u64>()).expect("so many fit into memory")
@@ -411,35 +475,8 @@ impl Stage {
         self.deaths.borrow().clone()
     }
 
-    /// All lines of the journal.
-    pub(crate) fn notes(&self) -> Vec<Note> {
-        let text = std::fs::read_to_string(self.journal()).unwrap_or_default();
-        // A line without its end is still being written.
-        let lines = text
-            .split_inclusive('\n')
-            .filter_map(|line| line.strip_suffix('\n'));
-        lines.map(Note::read).collect()
-    }
-
-    /// How often an event is noted.
-    pub(crate) fn noted(&self, event: &str) -> usize {
-        self.notes().iter().filter(|note| note.event == event).count()
-    }
-}
-
-impl Note {
-    fn read(line: &str) -> Self {
-        let words: Vec<_> = line.split(' ').collect();
-        let [event, uuid, attempt, queue, pid, at] = words[..] else {
-            panic!("a line of the journal has six words: {line:?}");
-        };
-        Self {
-            event: event.to_owned(),
-            uuid: uuid.to_owned(),
-            attempt: attempt.parse().expect("an attempt is a number"),
-            queue: queue.to_owned(),
-            pid: pid.parse().expect("a process has a number"),
-            at: at.parse().expect("a time is a number"),
-        }
+    /// When which process ended by itself, in milliseconds of Unix time.
+    pub(crate) fn ends(&self) -> BTreeMap<u32, u64> {
+        self.ends.borrow().clone()
     }
 }

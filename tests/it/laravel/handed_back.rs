@@ -80,7 +80,7 @@ on_every_installation! {
             .iter()
             .map(|line| (line.event.clone(), line.attempt))
             .collect();
-        let expected = [("start", 1), ("start", 2), ("end", 2)];
+        let expected = [("start", 1), ("released", 1), ("start", 2), ("end", 2)];
         assert_eq!(
             attempts,
             expected.map(|(event, attempt)| (event.to_owned(), attempt))

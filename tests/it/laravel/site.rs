@@ -173,7 +173,7 @@ impl Site {
     /// Waits until no job is left on the queue `default`.
     #[track_caller]
     pub(crate) fn wait_until_empty(&self) {
-        let empty = poll(DEADLINE, || self.jobs("default").is_empty().then_some(()));
+        let empty = poll(DEADLINE * 3, || self.jobs("default").is_empty().then_some(()));
         assert!(empty.is_some(), "left on the queue: {:#?}", self.jobs("default"));
     }
 
@@ -275,7 +275,8 @@ pub(crate) struct Line {
 
 impl Line {
     fn read(text: &str) -> Self {
-        let words: Vec<_> = text.split(' ').map(str::to_owned).collect();
+        // More may follow.
+        let words: Vec<_> = text.split(' ').take(4).map(str::to_owned).collect();
         let [event, uuid, attempt, queue] = words.try_into().expect("a line has four words");
         Self {
             event,

@@ -1,11 +1,9 @@
 //! What a person asks for: one job in the foreground, the state of the pool, the schedule.
 
-use std::time::Duration;
-
-use harness::{DEADLINE, Signal, wait_until};
+use harness::{Signal, wait_until};
 use serde_json::{Value, json};
 
-use super::shop::{Copy, Shop};
+use super::shop::{Copy, PATIENCE, Shop};
 
 #[test]
 fn one_job_runs_in_the_foreground_with_what_it_prints() {
@@ -59,17 +57,16 @@ fn status_shows_the_php_processes() {
             .cloned()
             .unwrap_or_default()
     };
-    wait_until(DEADLINE, || {
+    wait_until(PATIENCE, || {
         php()
             .iter()
             .any(|process| process["job"] == r"App\Jobs\MisbehavingJob")
     });
-    assert_eq!(php().len(), 2);
-    assert!(
-        php()
-            .iter()
-            .all(|process| process["memory_mb"].as_u64() > Some(5))
-    );
+    wait_until(PATIENCE, || {
+        let php = php();
+        let big = |process: &Value| process["memory_mb"].as_u64() > Some(5);
+        php.len() == 2 && php.iter().all(big)
+    });
     let text = shop.site.run(&["status"]);
     assert!(
         text.contains("php") && text.contains(r"App\Jobs\MisbehavingJob"),
@@ -93,15 +90,15 @@ fn the_schedule_runs_every_minute_once_and_tells_of_failures() {
     let shop = shop.env("WORKER_LARAVEL_PATH", &copy.dir.path().display().to_string());
     let args = ["--schedule", "--native-only"];
     let mut first = shop.start(&args);
-    first.wait_for_line("schedule:run", DEADLINE);
+    first.wait_for_line("schedule:run", PATIENCE);
     let mut second = shop.start(&args);
-    second.wait_for_line("standing by", DEADLINE);
-    let line = first.wait_for_line("Scheduled tasks fail", Duration::from_secs(75));
+    second.wait_for_line("standing by", PATIENCE);
+    let line = first.wait_for_line("Scheduled tasks fail", PATIENCE * 2);
     assert!(line.contains("Running ['artisan' missing] .... FAIL"), "{line}");
     let runs = std::fs::read_to_string(&noted).expect("it ran");
     assert_eq!(runs.lines().count(), 1, "{runs}");
     assert!(runs.contains(" schedule:run"));
     first.signal(Signal::Term);
-    assert_eq!(first.wait_exit(DEADLINE), 0);
-    second.wait_for_line("every minute", DEADLINE);
+    assert_eq!(first.wait_exit(PATIENCE), 0);
+    second.wait_for_line("every minute", PATIENCE);
 }

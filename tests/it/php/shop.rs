@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
-use harness::{DEADLINE, Daemon, FailedRow, Record, Running, Scratch, poll, wait_until};
+use harness::{Daemon, FailedRow, Record, Running, Scratch, poll, wait_until};
 use serde_json::{Value, json};
 
 use crate::laravel::site::Site;
+
+/// How long a test waits for what needs PHP processes: each takes a second of processor time to boot, and all tests
+/// boot theirs at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The installation.
 #[derive(Debug)]
@@ -58,7 +63,7 @@ impl Shop {
     /// Starts the worker on the queue `default`.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut worker = self.worker(args).spawn();
-        worker.wait_for_line("Lane default", DEADLINE);
+        worker.wait_for_line("Lane default", PATIENCE);
         worker
     }
 
@@ -79,7 +84,7 @@ impl Shop {
     /// Waits until an event was written down so often.
     #[track_caller]
     pub(crate) fn wait_for(&self, event: &str, count: usize) -> Vec<Record> {
-        let found = poll(DEADLINE, || {
+        let found = poll(PATIENCE, || {
             Some(self.records(event)).filter(|records| records.len() >= count)
         });
         let journal = self.site.laravel.journal();
@@ -106,7 +111,7 @@ impl Shop {
     /// Waits until so many jobs have failed.
     #[track_caller]
     pub(crate) fn wait_for_failures(&self, count: usize) {
-        wait_until(DEADLINE, || self.site.failed().len() >= count);
+        wait_until(PATIENCE, || self.site.failed().len() >= count);
     }
 }
 

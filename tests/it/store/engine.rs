@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use worker::config::{MysqlTls, Secret, SslMode};
+use worker::store::apalis::{ApalisRedis, ApalisSql};
 use worker::store::port::{Held, NewJob, OnceJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisOptions, RedisQueue};
 use worker::store::sql::{Database, MysqlOptions, PostgresOptions, SqlOptions, SqlQueue, SqliteOptions};
@@ -21,6 +22,9 @@ macro_rules! on_every_engine {
         crate::store::engine::engine_tests!(redis { $($name)* });
         crate::store::engine::engine_tests!(mysql { $($name)* });
         crate::store::engine::engine_tests!(sqlite { $($name)* });
+        crate::store::engine::engine_tests!(apalis_redis { $($name)* });
+        crate::store::engine::engine_tests!(apalis_sqlite { $($name)* });
+        crate::store::engine::engine_tests!(apalis_postgres { $($name)* });
         crate::store::engine::engine_tests!(postgres { $($name)* });
     };
 }
@@ -60,6 +64,46 @@ pub(crate) fn redis() -> Store {
     Store {
         open: Box::new(move || Arc::new(RedisQueue::new(&options).expect("the options are good"))),
         _keep: Box::new(redis),
+    }
+}
+
+// What the layouts of apalis cannot express, and what happens instead:
+//
+// - `Settle::Fail`: they keep no failures, so it is refused (`settle.rs`, failures_go_where_they_are_kept). The
+//   failure is recorded first and the task ended by `Settle::Failed` (a_failed_job_is_over), which stays in apalis'
+//   listings as Failed or Killed (`apalis/beside.rs`, a_task_out_of_attempts_is_failed,
+//   a_task_that_cannot_be_read_is_killed).
+// - Redis has no priorities: they are kept and not heeded (`apalis/operate.rs`, a_priority_comes_back).
+
+/// The stock layout of apalis-redis, whose keys have no prefix, in a server of its own.
+pub(crate) fn apalis_redis() -> Store {
+    let server = harness::RedisServer::start(harness::RedisOptions::default());
+    let options = redis_options(&server.redis());
+    Store {
+        open: Box::new(move || Arc::new(ApalisRedis::new(&options).expect("the options are good"))),
+        _keep: Box::new(server),
+    }
+}
+
+/// The stock layout of apalis-sqlite, as it sets it up itself.
+pub(crate) fn apalis_sqlite() -> Store {
+    let file = harness::SqliteDatabase::empty();
+    let options = SqliteOptions::new(file.path());
+    now(crate::apalis::set_up_sqlite(&file));
+    Store {
+        open: Box::new(move || Arc::new(ApalisSql::sqlite(&options))),
+        _keep: Box::new(file),
+    }
+}
+
+/// The stock layout of apalis-postgres, as it sets it up itself.
+pub(crate) fn apalis_postgres() -> Store {
+    let database = harness::PostgresDatabase::empty();
+    let options = postgres_options(&database);
+    now(crate::apalis::set_up_postgres(&database));
+    Store {
+        open: Box::new(move || Arc::new(ApalisSql::postgres(&options))),
+        _keep: Box::new(database),
     }
 }
 

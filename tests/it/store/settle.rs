@@ -25,6 +25,25 @@ on_every_engine! {
         assert_eq!((depth[0].pending, depth[0].delayed, depth[0].reserved), (0, 0, 0));
     }
 
+    /// A job whose failure is recorded elsewhere is over, and the store does not give it again.
+    async fn a_failed_job_is_over(store: &Store) {
+        let queue = store.with("mail", &["a"]).await;
+        let job = take_one(&*queue, "mail").await;
+        let failure = || Settle::Failed(Box::new(FailedJob {
+            uuid: "a".to_owned(),
+            connection: "c".to_owned(),
+            queue: job.queue.clone(),
+            payload: job.payload.clone(),
+            exception: "E: it broke in worker:0".to_owned(),
+        }));
+        assert_eq!(settle(&*queue, &job, failure()).await, Held::Yes);
+        assert_eq!(settle(&*queue, &job, failure()).await, Held::Lost);
+        assert!(take(&*store.open(), "mail", 5).await.is_empty());
+        let depth = queue.depth(&queues(&["mail"])).await.expect("depth");
+        assert_eq!((depth[0].pending, depth[0].delayed, depth[0].reserved), (0, 0, 0));
+        assert!(queue.queues().await.expect("queues").is_empty());
+    }
+
     /// A job released without a delay is available at once.
     async fn release_gives_back(store: &Store) {
         let queue = store.with("mail", &["a"]).await;

@@ -1,11 +1,13 @@
 -- Takes jobs from the heads of queues and holds each under a lease.
 --
--- KEYS     four per queue, first queue first: list, :delayed, :reserved, :notify
+-- KEYS     four per queue, first queue first: list, :delayed, :reserved, :notify; then where to write down
+--          what this call took
 -- ARGV[1]  jobs to take at most
 -- ARGV[2]  lease, in seconds, may have decimals
 -- ARGV[3]  our fraction of the score, in 1/2^20 of a second, never 0
 -- ARGV[4]  jobs to promote at most, from each sorted set
 -- ARGV[5]  bytes of payload after which nothing more is taken
+-- ARGV[6]  the name of this call
 -- Returns  one array for each queue that gave jobs: the queue's index from 0, then for each job its text
 --          and how its reserved copy differs:
 --          n > 0            the number that begins at byte n is one higher
@@ -29,6 +31,8 @@ local expiry = string.format('%.17g', math.ceil(now + lease - fraction) + fracti
 
 local taken = 0
 local bytes = 0
+-- Whether someone else's reservation has our score: then it does not tell which are ours.
+local shared = false
 
 -- Moves what is due from a sorted set to the end of the list, by score and then by member, as Laravel
 -- does; one notify entry each.
@@ -134,7 +138,10 @@ end
 -- it nearly always is. A set can hold a text only once, and the texts of a list may have twins.
 local function reserve_all(reserved, copies)
   -- If nobody has our score yet, it tells afterwards which ones were added now.
-  if redis.call('ZCOUNT', reserved, expiry, expiry) > 0 then return reserve_each(reserved, copies) end
+  if redis.call('ZCOUNT', reserved, expiry, expiry) > 0 then
+    shared = true
+    return reserve_each(reserved, copies)
+  end
   local members = {}
   for i, copy in ipairs(copies) do members[2 * i - 1], members[2 * i] = expiry, copy end
   if redis.call('ZADD', reserved, 'NX', unpack(members)) == #copies then return end
@@ -189,8 +196,8 @@ local function keep_step(list, notify)
   if excess > 0 then redis.call('LTRIM', notify, excess, -1) end
 end
 
-local reply = {}
-for q = 0, #KEYS / 4 - 1 do
+local reply, record = {}, {ARGV[6], expiry}
+for q = 0, (#KEYS - 1) / 4 - 1 do
   if taken >= want or bytes >= limit then break end
   local list, delayed, reserved, notify = KEYS[4 * q + 1], KEYS[4 * q + 2], KEYS[4 * q + 3], KEYS[4 * q + 4]
   promote(delayed, list, notify)
@@ -198,6 +205,13 @@ for q = 0, #KEYS / 4 - 1 do
   local jobs = {q}
   take(list, reserved, jobs)
   keep_step(list, notify)
-  if #jobs > 1 then reply[#reply + 1] = jobs end
+  if #jobs > 1 then
+    reply[#reply + 1] = jobs
+    record[#record + 1] = q .. ':' .. (#jobs - 1) / 2
+  end
+end
+-- For recover, should the reply never arrive. No job depends on it.
+if taken > 0 and not shared then
+  redis.pcall('SET', KEYS[#KEYS], table.concat(record, ' '), 'EX', math.ceil(lease))
 end
 return reply

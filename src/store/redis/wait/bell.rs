@@ -7,11 +7,11 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::waiters::Waiters;
 use crate::store::port::QueueName;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::failure::Failure;
 use crate::store::redis::keys::Keys;
+use crate::store::waiters::Waiters;
 
 /// How long the server holds one blocking call.
 const BLOCK: Duration = Duration::from_secs(20);

@@ -6,12 +6,12 @@ use std::time::Duration;
 use redis::Cmd;
 use tokio::time::{Instant, sleep_until};
 
-use super::waiters::Waiters;
 use crate::store::port::QueueName;
 use crate::store::redis::connection::Connection;
 use crate::store::redis::failure::Failure;
 use crate::store::redis::keys::Keys;
 use crate::store::redis::script;
+use crate::store::waiters::Waiters;
 
 /// From one look to the next.
 const PERIOD: Duration = Duration::from_secs(1);

@@ -10,14 +10,14 @@ mod admin;
 mod announce;
 mod aside;
 mod batches;
-mod connect;
-mod error;
+pub(in crate::store) mod connect;
+pub(in crate::store) mod error;
 mod failures;
 mod jobs;
 mod listen;
-mod pool;
+pub(in crate::store) mod pool;
 mod signals;
-mod statements;
+pub(in crate::store) mod statements;
 mod survey;
 mod watch;
 

@@ -11,7 +11,7 @@ mod admin;
 mod aside;
 mod batches;
 mod claim;
-mod error;
+pub(in crate::store) mod error;
 mod failures;
 mod head;
 mod heads;
@@ -21,7 +21,7 @@ mod open;
 mod signals;
 mod statements;
 mod survey;
-mod watch;
+pub(in crate::store) mod watch;
 mod work;
 mod writer;
 

@@ -10,8 +10,10 @@ class Kernel extends ConsoleKernel
         Commands\PushCommand::class,
         Commands\PushChainCommand::class,
         Commands\PushClosureCommand::class,
+        Commands\PushFramedCommand::class,
         Commands\PushRawCommand::class,
         Commands\PushStringCommand::class,
+        Commands\PushTimedCommand::class,
         Commands\ScenarioPushCommand::class,
     ];
 }

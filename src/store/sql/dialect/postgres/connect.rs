@@ -17,17 +17,21 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a statement waits for a lock that another transaction holds.
 const LOCKS: &str = "10s";
 
+/// A planner that knows a table as empty, as those of jobs often are, expects a handful of rows: it would rather
+/// gather and sort them all than follow the index, which is slow when there are a million.
+const BY_INDEX: (&str, &str) = ("enable_bitmapscan", "off");
+
 /// A connection, ready for statements.
 #[derive(Debug)]
-pub(super) struct Link {
-    pub(super) connection: PgConnection,
+pub(in crate::store) struct Link {
+    pub(in crate::store) connection: PgConnection,
     /// The server's process behind it; `None` behind a pooler, where that changes.
-    pub(super) pid: Option<i32>,
+    pub(in crate::store) pid: Option<i32>,
 }
 
 /// Where and how to connect.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(in crate::store) struct Door {
     plain: PgConnectOptions,
     direct: PgConnectOptions,
     /// What a session must hold to be ours alone.
@@ -39,7 +43,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) fn new(options: &PostgresOptions) -> Self {
+    pub(in crate::store) fn new(options: &PostgresOptions) -> Self {
         let plain = options.connect_options();
         let search_path = options.quoted_search_path();
         let mark = format!("{:016x}", fastrand::u64(..));
@@ -48,6 +52,7 @@ impl Door {
             ("search_path", &search_path),
             ("default_transaction_isolation", "read committed"),
             ("lock_timeout", LOCKS),
+            BY_INDEX,
             // The server gives up on us, and with that our locks, when the network does not answer.
             ("tcp_keepalives_idle", "30"),
             ("tcp_keepalives_interval", "5"),
@@ -70,12 +75,12 @@ impl Door {
 
     /// Whether a pooler is known to stand before the server: each transaction may then run in another
     /// session, and nothing of a session lasts.
-    pub(super) fn is_pooled(&self) -> bool {
+    pub(in crate::store) fn is_pooled(&self) -> bool {
         self.pooled.load(Ordering::Acquire)
     }
 
     /// Remembers that there is a pooler, and says so once.
-    pub(super) fn found_a_pooler(&self) {
+    pub(in crate::store) fn found_a_pooler(&self) {
         if !self.pooled.swap(true, Ordering::AcqRel) {
             info!(
                 "PostgreSQL at {} is behind a connection pooler: each step is a transaction of its own, and jobs are \
@@ -86,15 +91,16 @@ impl Door {
     }
 
     /// How a transaction begins behind a pooler: with the settings that a session of our own would have.
-    pub(super) fn begin_pooled(&self) -> String {
+    pub(in crate::store) fn begin_pooled(&self) -> String {
         format!(
-            "begin isolation level read committed; set local search_path to {}; set local lock_timeout to '{LOCKS}'",
-            self.search_path
+            "begin isolation level read committed; set local search_path to {}; set local lock_timeout to '{LOCKS}'; \
+             set local {} to {}",
+            self.search_path, BY_INDEX.0, BY_INDEX.1
         )
     }
 
     /// Opens a connection and recognises what is at its other end.
-    pub(super) async fn connect(&self) -> Result<Link, Failure> {
+    pub(in crate::store) async fn connect(&self) -> Result<Link, Failure> {
         let failed = |error| Failure::Connect {
             place: self.place.clone(),
             error,
@@ -157,7 +163,7 @@ impl Door {
     }
 
     /// What a listener's connection is opened with.
-    pub(super) fn listening(&self) -> &PgConnectOptions {
+    pub(in crate::store) fn listening(&self) -> &PgConnectOptions {
         &self.direct
     }
 }

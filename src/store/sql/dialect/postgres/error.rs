@@ -6,7 +6,7 @@ use crate::store::{Error, Kind};
 
 /// A verb that failed, and how far it came.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::store) enum Failure {
     /// There was no connection: nothing was asked of the database.
     Connect {
         /// What was to be reached, such as `127.0.0.1:5432`.
@@ -30,7 +30,7 @@ impl From<sqlx::Error> for Failure {
 
 impl Failure {
     /// The failure as an [`Error`] met while doing `action`.
-    pub(super) fn during(&self, action: impl Into<String>) -> Error {
+    pub(in crate::store) fn during(&self, action: impl Into<String>) -> Error {
         match self {
             Self::Busy => {
                 let said = "all connections to the database have been busy for 10 s";
@@ -52,7 +52,7 @@ impl Failure {
 
     /// Whether others were in the way, so that the same statement may be tried again at once. It was
     /// rolled back.
-    pub(super) fn is_collision(&self) -> bool {
+    pub(in crate::store) fn is_collision(&self) -> bool {
         match self {
             Self::Run(error) => matches!(code(error), Some("40001" | "40P01")),
             Self::Connect { .. } | Self::Busy | Self::Unfit(_) => false,
@@ -60,7 +60,7 @@ impl Failure {
     }
 
     /// Whether this is the answer of a pooler that hands each transaction to another session.
-    pub(super) fn is_of_a_pooler(&self) -> bool {
+    pub(in crate::store) fn is_of_a_pooler(&self) -> bool {
         match self {
             Self::Run(error) => is_of_a_pooler(error),
             Self::Connect { .. } | Self::Busy | Self::Unfit(_) => false,
@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// Whether a column that a statement names is not there.
-    pub(super) fn lacks_column(&self) -> bool {
+    pub(in crate::store) fn lacks_column(&self) -> bool {
         matches!(self, Self::Run(error) if code(error) == Some("42703"))
     }
 }
@@ -81,7 +81,7 @@ fn code(error: &sqlx::Error) -> Option<&str> {
 
 /// Whether the server does not know the statements that we prepared, or does not take a setting at the start
 /// of a session: both are what poolers say.
-pub(super) fn is_of_a_pooler(error: &sqlx::Error) -> bool {
+pub(in crate::store) fn is_of_a_pooler(error: &sqlx::Error) -> bool {
     match code(error) {
         Some("26000" | "42P05") => true,
         Some("08P01") => explain(error).contains("startup parameter"),
@@ -90,7 +90,7 @@ pub(super) fn is_of_a_pooler(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the server refuses connections without encryption.
-pub(super) fn wants_encryption(error: &sqlx::Error) -> bool {
+pub(in crate::store) fn wants_encryption(error: &sqlx::Error) -> bool {
     code(error) == Some("28000")
 }
 

@@ -25,7 +25,7 @@ const PLACES: usize = 3;
 const QUEUED: Duration = Duration::from_secs(10);
 
 /// How long a statement may be silent before we ask whether the server still works on it.
-const SILENCE: Duration = Duration::from_secs(8);
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// How long a statement may take behind a pooler, where that cannot be asked.
 const LONGEST_POOLED: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ const SURPLUS: Duration = Duration::from_secs(60);
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(in crate::store) enum Use {
     /// Taking jobs, looking for them, what operators ask.
     Take,
     /// Settling, renewing, pushing, signals: never behind the others.
@@ -48,7 +48,7 @@ pub(super) enum Use {
 
 /// The connections of one database.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::store) struct Pool {
     door: Door,
     idle: Mutex<Vec<(Link, Instant)>>,
     taking: Arc<Semaphore>,
@@ -56,7 +56,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(door: Door) -> Self {
+    pub(in crate::store) fn new(door: Door) -> Self {
         Self {
             door,
             idle: Mutex::default(),
@@ -65,12 +65,12 @@ impl Pool {
         }
     }
 
-    pub(super) fn door(&self) -> &Door {
+    pub(in crate::store) fn door(&self) -> &Door {
         &self.door
     }
 
     /// A session for one or several statements. Behind a pooler it is a transaction.
-    pub(super) async fn open(self: &Arc<Self>, purpose: Use) -> Result<Session, Failure> {
+    pub(in crate::store) async fn open(self: &Arc<Self>, purpose: Use) -> Result<Session, Failure> {
         let mut session = self.open_bare(purpose).await?;
         if self.door.is_pooled() {
             let begin = self.door.begin_pooled();
@@ -82,7 +82,7 @@ impl Pool {
 
     /// A session in which each statement is by itself, behind a pooler too: for what cannot be done in a
     /// transaction.
-    pub(super) async fn open_bare(self: &Arc<Self>, purpose: Use) -> Result<Session, Failure> {
+    pub(in crate::store) async fn open_bare(self: &Arc<Self>, purpose: Use) -> Result<Session, Failure> {
         let places = match purpose {
             Use::Take => &self.taking,
             Use::Keep => &self.keeping,
@@ -104,7 +104,7 @@ impl Pool {
     }
 
     /// Runs one statement that returns rows.
-    pub(super) async fn fetch_all(
+    pub(in crate::store) async fn fetch_all(
         self: &Arc<Self>,
         purpose: Use,
         query: PgQuery,
@@ -116,7 +116,11 @@ impl Pool {
     }
 
     /// Runs one statement; how many rows it touched.
-    pub(super) async fn execute(self: &Arc<Self>, purpose: Use, query: PgQuery) -> Result<u64, Failure> {
+    pub(in crate::store) async fn execute(
+        self: &Arc<Self>,
+        purpose: Use,
+        query: PgQuery,
+    ) -> Result<u64, Failure> {
         let mut session = self.open(purpose).await?;
         let touched = session.execute(query).await?;
         session.close().await?;
@@ -201,7 +205,7 @@ impl Pool {
 /// A connection in use. Given up unless [`Session::close`] ends it well: dropping one closes the connection,
 /// and the server rolls back what was begun.
 #[derive(Debug)]
-pub(super) struct Session {
+pub(in crate::store) struct Session {
     pool: Arc<Pool>,
     link: Option<Link>,
     in_transaction: bool,
@@ -210,7 +214,7 @@ pub(super) struct Session {
 
 impl Session {
     /// Begins a transaction, unless there is one.
-    pub(super) async fn begin(&mut self) -> Result<(), Failure> {
+    pub(in crate::store) async fn begin(&mut self) -> Result<(), Failure> {
         if !self.in_transaction {
             self.raw("begin isolation level read committed").await?;
             self.in_transaction = true;
@@ -219,14 +223,14 @@ impl Session {
     }
 
     /// Runs a statement that returns rows.
-    pub(super) async fn fetch_all(&mut self, query: PgQuery) -> Result<Vec<PgRow>, Failure> {
+    pub(in crate::store) async fn fetch_all(&mut self, query: PgQuery) -> Result<Vec<PgRow>, Failure> {
         let query = query.persistent(!self.pool.door.is_pooled());
         self.run(async |connection| query.fetch_all(connection).await)
             .await
     }
 
     /// Runs a statement; how many rows it touched.
-    pub(super) async fn execute(&mut self, query: PgQuery) -> Result<u64, Failure> {
+    pub(in crate::store) async fn execute(&mut self, query: PgQuery) -> Result<u64, Failure> {
         let query = query.persistent(!self.pool.door.is_pooled());
         let done = self
             .run(async |connection| query.execute(connection).await)
@@ -235,7 +239,7 @@ impl Session {
     }
 
     /// Runs SQL of our own that has no values, of one or several statements.
-    pub(super) async fn raw(&mut self, sql: &str) -> Result<Vec<PgRow>, Failure> {
+    pub(in crate::store) async fn raw(&mut self, sql: &str) -> Result<Vec<PgRow>, Failure> {
         // Holds nothing from outside but checked and quoted table names.
         let query = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
         self.run(async |connection| query.fetch_all(connection).await)
@@ -243,7 +247,7 @@ impl Session {
     }
 
     /// Commits when there is a transaction, and hands the connection back.
-    pub(super) async fn close(mut self) -> Result<(), Failure> {
+    pub(in crate::store) async fn close(mut self) -> Result<(), Failure> {
         if self.in_transaction {
             self.raw("commit").await?;
         }

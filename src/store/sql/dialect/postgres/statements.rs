@@ -12,7 +12,7 @@ use crate::store::sql::options::SqlOptions;
 use crate::store::sql::queue::whole_seconds;
 
 /// A query whose values are being bound.
-pub(super) type PgQuery = Query<'static, Postgres, PgArguments>;
+pub(in crate::store) type PgQuery = Query<'static, Postgres, PgArguments>;
 
 /// One SQL text. It holds nothing from outside but checked and quoted table names.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ const NOMEM: i32 = 7;
 const IOERR: i32 = 10;
 const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
+const CANTOPEN: i32 = 14;
 const PROTOCOL: i32 = 15;
 const NOTADB: i32 = 26;
 
@@ -19,7 +20,7 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 }
 
 /// `error` as an [`Error`] met while doing `action`.
-pub(super) fn store_error(action: impl Into<String>, error: &sqlx::Error) -> Error {
+pub(in crate::store) fn store_error(action: impl Into<String>, error: &sqlx::Error) -> Error {
     let kind = match code(error) {
         Some(BUSY | LOCKED | NOMEM | IOERR | FULL | PROTOCOL) => Kind::Transient,
         Some(CORRUPT | NOTADB) => Kind::Corrupt,
@@ -43,6 +44,9 @@ fn explain(error: &sqlx::Error) -> String {
     match code(error) {
         Some(FULL) => format!("{said}: there is no space left for the database file"),
         Some(BUSY) => format!("{said}: another process has been writing for longer than the busy timeout"),
+        Some(CANTOPEN) => format!(
+            "{said}: look at its rights and at those of its directory, and at `ulimit -n` (descriptors)"
+        ),
         Some(ERROR) if said.starts_with("no such table") => format!("{said} (run `worker migrate`)"),
         _ => said,
     }

@@ -9,7 +9,7 @@
 //! each row. With an index that serves the order (`queue, reserved_at, available_at`) scans cost nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -43,6 +43,11 @@ pub(super) struct Pick {
     size: u64,
 }
 
+/// How much faster than ticks a clock of whole seconds may seem to go, in seconds.
+const TICK_S: i64 = 2;
+/// How long after a jump of the clock no lease ends.
+const AFTER_JUMP: Duration = Duration::from_secs(2);
+
 /// What is remembered of all queues that were asked for.
 #[derive(Debug)]
 pub(super) struct Heads {
@@ -55,8 +60,10 @@ pub(super) struct Heads {
     /// `data_version` at the last look, and when what is remembered was brought up to it.
     version: Option<i64>,
     known: Option<i64>,
-    /// The store's clock at the last look.
+    /// The store's clock at the last look, when that was, and when it was last found set ahead.
     now: i64,
+    looked: Option<Instant>,
+    jumped: Option<Instant>,
     /// Rows were added by us since the last look.
     pushed: bool,
     grown: bool,
@@ -76,6 +83,8 @@ impl Heads {
             version: None,
             known: None,
             now: 0,
+            looked: None,
+            jumped: None,
             pushed: false,
             grown: false,
             touched: false,
@@ -88,6 +97,8 @@ impl Heads {
         *self = Self {
             version: self.version,
             now: self.now,
+            looked: self.looked,
+            jumped: self.jumped,
             grown: self.grown,
             touched: self.touched,
             ..Self::new(self.retry_after_s)
@@ -211,9 +222,26 @@ impl Heads {
     pub(super) fn looked(&mut self, rows: &[SqliteRow]) -> Result<(), sqlx::Error> {
         if let [version, now] = rows {
             self.version = Some(version.try_get_unchecked(0)?);
-            self.now = now.try_get_unchecked(0)?;
+            self.is_now(now.try_get_unchecked(0)?);
         }
         Ok(())
+    }
+
+    /// Takes note of the clock. A file's is that of this machine, which may be set while jobs run.
+    fn is_now(&mut self, now: i64) {
+        let passed = self.looked.map(|last| last.elapsed().as_secs());
+        let passed = passed.and_then(|seconds| i64::try_from(seconds).ok());
+        if passed.is_some_and(|passed| now.saturating_sub(self.now) > passed.saturating_add(TICK_S)) {
+            self.jumped = Some(Instant::now());
+        }
+        self.now = now;
+        self.looked = Some(Instant::now());
+    }
+
+    /// Whether leases may end now. Just after the clock was set ahead all of them seem to have ended, and those
+    /// who still hold jobs are about to renew theirs.
+    fn may_lapse(&self) -> bool {
+        self.jumped.is_none_or(|jumped| jumped.elapsed() >= AFTER_JUMP)
     }
 
     /// Looks into the tables after [`Heads::looked`]: what others added and what has come due; scans
@@ -349,6 +377,7 @@ impl Heads {
     fn lapse(&mut self) {
         while let Some(&(lapses_at, id)) = self.lapses.first()
             && lapses_at <= self.now
+            && self.may_lapse()
         {
             if let Some(row) = self.drop_held(id)
                 && let Some(head) = self.queues.get_mut(&row.queue)
@@ -368,5 +397,26 @@ impl Heads {
         let row = self.held.remove(&id)?;
         self.lapses.remove(&(row.lapses_at, id));
         Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_ahead_ends_no_lease_at_once() {
+        let mut heads = Heads::new(90);
+        heads.is_now(1000);
+        heads.is_now(1001);
+        assert!(heads.may_lapse());
+        heads.is_now(4600);
+        assert!(!heads.may_lapse(), "set ahead");
+        heads.is_now(4601);
+        assert!(!heads.may_lapse(), "just now");
+        heads.jumped = Instant::now().checked_sub(AFTER_JUMP);
+        assert!(heads.may_lapse(), "and from then on as ever");
+        heads.is_now(1000);
+        assert!(heads.may_lapse(), "set back, nothing ends early");
     }
 }

@@ -12,13 +12,13 @@ use super::writer::LATE;
 const UNTOLD: Duration = Duration::from_millis(10);
 
 /// Ears on one database file.
-pub(super) struct Watch {
+pub(in crate::store) struct Watch {
     told: Option<platform::Told>,
 }
 
 impl Watch {
     /// Listens for changes to the database at `path`.
-    pub(super) fn new(path: &Path) -> Self {
+    pub(in crate::store) fn new(path: &Path) -> Self {
         let told = platform::Told::new(path);
         if let Err(e) = &told {
             tracing::debug!(error = %e, "The database file is looked at every 10 ms, since it cannot be watched");
@@ -27,7 +27,7 @@ impl Watch {
     }
 
     /// The longest time to let pass without a look.
-    pub(super) fn longest_pause(&self) -> Duration {
+    pub(in crate::store) fn longest_pause(&self) -> Duration {
         match self.told {
             Some(_) => LATE,
             None => UNTOLD,
@@ -36,14 +36,14 @@ impl Watch {
 
     /// Listens to the files as they are now: a write-ahead log comes and goes with the journal mode and
     /// the last connection.
-    pub(super) fn listen(&mut self) {
+    pub(in crate::store) fn listen(&mut self) {
         if self.told.as_ref().is_some_and(|told| told.listen().is_err()) {
             self.told = None;
         }
     }
 
     /// Returns when the file was changed, by anyone. Cancellation safe; never returns when nobody tells.
-    pub(super) async fn changed(&mut self) {
+    pub(in crate::store) async fn changed(&mut self) {
         match &mut self.told {
             Some(told) => told.changed().await,
             None => std::future::pending().await,

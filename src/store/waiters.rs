@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
@@ -31,15 +32,22 @@ struct Waiter {
 
 /// One wait. Dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Ticket<'a> {
+struct Ticket<'a> {
     waiters: &'a Waiters,
     id: u64,
     woken: oneshot::Receiver<()>,
 }
 
 impl Waiters {
+    /// Returns when a wait for any of `queues` is ended, or after `at_most`. Cancellation safe.
+    pub(super) async fn wait(&self, queues: &[QueueName], at_most: Duration) {
+        let ticket = self.register(queues);
+        // Woken and out of time are the same to the caller, who looks for himself.
+        drop(tokio::time::timeout(at_most, ticket.woken()).await);
+    }
+
     /// Adds a wait for any of `queues`.
-    pub(super) fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
+    fn register(&self, queues: &[QueueName]) -> Ticket<'_> {
         let (wake, woken) = oneshot::channel();
         let mut list = self.lock();
         let id = list.next;
@@ -98,7 +106,7 @@ impl Waiters {
 
 impl Ticket<'_> {
     /// Returns when the wait is ended from the other side.
-    pub(super) async fn woken(mut self) {
+    async fn woken(mut self) {
         // The other end is only dropped together with this one.
         drop((&mut self.woken).await);
     }
