@@ -99,6 +99,7 @@ pub(crate) struct Stage {
     pushed: RefCell<Vec<(String, String)>>,
     deaths: RefCell<BTreeMap<u32, u64>>,
     ends: RefCell<BTreeMap<u32, u64>>,
+    read: RefCell<journal::Read>,
     /// What must live as long as the store: the guard of a shared one.
     _keep: Box<dyn Any>,
 }
@@ -201,6 +202,7 @@ impl Stage {
             pushed: RefCell::default(),
             deaths: RefCell::default(),
             ends: RefCell::default(),
+            read: RefCell::default(),
             _keep: Box::new(()),
         }
     }
