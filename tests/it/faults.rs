@@ -22,6 +22,8 @@ mod limits;
 mod mariadb;
 mod network;
 mod oracle;
+mod php_deaths;
+mod php_kills;
 mod points;
 mod postgres;
 mod redis_restart;
@@ -34,4 +36,4 @@ mod stuck;
 
 pub(crate) use oracle::Expect;
 pub(crate) use report::{Deed, how_many};
-pub(crate) use stage::{Stage, on_every_network, on_every_store};
+pub(crate) use stage::{Stage, on_every_application, on_every_network, on_every_store};

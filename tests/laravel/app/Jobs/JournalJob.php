@@ -14,6 +14,9 @@ use Worker\Demo\WritesLines;
  * Keeps the journal of the fault tests, line by line as `Worker\Demo\Slow` does: `start`, then `sleepMs` milliseconds,
  * then `end`, or an exception when it is to fail. It may be in a chain and in a batch, and has no property but plain
  * ones, so that a test may write its payload by hand.
+ *
+ * On its first attempt it kills its process at the step that `diesAt` names: `started` and `ran` are its own, the
+ * others those of DeathServiceProvider. That leaves the line `died`.
  */
 class JournalJob implements ShouldQueue
 {
@@ -29,6 +32,8 @@ class JournalJob implements ShouldQueue
 
     public bool $fails = false;
 
+    public string $diesAt = '';
+
     public function __construct(?string $journal = null, int $sleepMs = 0, bool $fails = false, int $n = 0)
     {
         $this->journal = $journal;
@@ -40,10 +45,20 @@ class JournalJob implements ShouldQueue
     public function handle(): void
     {
         $this->note('start');
+        $this->pass('started');
         usleep($this->sleepMs * 1000);
         if ($this->fails) {
             throw new RuntimeException('The job fails as it was told');
         }
         $this->note('end');
+        $this->pass('ran');
+    }
+
+    public function pass(string $step): void
+    {
+        if ($this->diesAt === $step && $this->attempts() === 1) {
+            $this->note('died');
+            posix_kill(getmypid(), SIGKILL);
+        }
     }
 }
