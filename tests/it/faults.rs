@@ -25,6 +25,7 @@ mod oracle;
 mod php_deaths;
 mod php_kills;
 mod points;
+mod poison;
 mod postgres;
 mod redis_restart;
 mod redis_trouble;

@@ -2,6 +2,7 @@
 
 mod journal;
 mod php;
+mod raw;
 
 use std::any::Any;
 use std::cell::RefCell;
