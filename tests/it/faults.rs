@@ -18,6 +18,7 @@ mod due;
 mod failures;
 mod frozen;
 mod kills;
+mod large;
 mod limits;
 mod mariadb;
 mod network;
