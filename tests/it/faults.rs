@@ -35,6 +35,7 @@ mod soak;
 mod sqlite;
 mod stage;
 mod stuck;
+mod twins;
 
 pub(crate) use oracle::Expect;
 pub(crate) use report::{Deed, how_many};
