@@ -11,6 +11,7 @@
 )]
 
 mod backlog;
+mod cache;
 mod clock;
 mod cut;
 mod drain;
