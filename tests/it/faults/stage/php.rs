@@ -44,6 +44,20 @@ impl Stage {
         command.envs(self.php_env()).envs(self.env())
     }
 
+    /// Lets any user write what the application writes: PHP asks for the rights of the user, whatever else it may.
+    pub(crate) fn open_to_all(&self) {
+        let laravel = self.php.as_ref().expect("the stage has an application");
+        let storage = laravel.storage();
+        std::fs::create_dir_all(storage.join("framework/cache/data")).expect("a directory can be made");
+        std::fs::create_dir_all(storage.join("logs")).expect("a directory can be made");
+        let home = storage.parent().expect("it is in a directory");
+        let opened = std::process::Command::new("chmod")
+            .args(["-R", "a+rwX"])
+            .arg(home)
+            .status();
+        assert!(opened.is_ok_and(|status| status.success()), "chmod");
+    }
+
     /// What the worker needs to know of the application.
     fn php_env(&self) -> Vec<(String, String)> {
         let Some(laravel) = &self.php else {
