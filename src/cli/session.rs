@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,6 +17,9 @@ use crate::telemetry::{self, Format};
 
 /// How long a command waits for a store; `worker run` waits as configured.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Threads that a worker must be able to have at a time: those of its runtime, and those that wait for files, for
+/// names of hosts and for PHP processes to start.
+const THREADS: usize = 16;
 
 /// The settings of one command.
 #[derive(Debug)]
@@ -149,8 +154,9 @@ pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> a
 /// Runs a worker's future on a runtime of two threads.
 ///
 /// # Errors
-/// Those of the command.
+/// Exit 1 when the system lets this process have too few threads; those of the command.
 pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    look_for_threads()?;
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -159,6 +165,34 @@ pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T
     let result = runtime.block_on(command);
     runtime.shutdown_background();
     result
+}
+
+/// Starts as many threads as a worker needs, and lets them end: the runtime panics where the system gives none, and
+/// later on would wait for one for ever.
+fn look_for_threads() -> Result<(), Failure> {
+    let mut waiting = Vec::with_capacity(THREADS);
+    for had in 0..THREADS {
+        let (end, ended) = mpsc::channel::<()>();
+        // It ends when `end` is dropped.
+        let started = thread::Builder::new().spawn(move || ended.recv().is_ok());
+        let thread = started.map_err(|error| too_few_threads(had, &error))?;
+        waiting.push((end, thread));
+    }
+    for (end, thread) in waiting {
+        drop(end);
+        if thread.join().is_err() {
+            tracing::debug!("A thread that did nothing panicked");
+        }
+    }
+    Ok(())
+}
+
+fn too_few_threads(had: usize, error: &std::io::Error) -> Failure {
+    let message = format!(
+        "the system gives this process {had} of the {THREADS} threads that it needs: {error}; raise the limit of \
+         processes and threads: `ulimit -u`, LimitNPROC= and TasksMax= of systemd, --pids-limit of a container"
+    );
+    Failure::new(Exit::Error, message)
 }
 
 fn install_tls() {

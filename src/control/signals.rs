@@ -1,7 +1,7 @@
 //! Signals of the operating system, as `queue:work` takes them.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::runtime::state::{State, StopReason};
 
@@ -14,6 +14,7 @@ pub struct Signals {
     hang_up: Signal,
     pause: Signal,
     resume: Signal,
+    file_size: Signal,
 }
 
 impl Signals {
@@ -29,6 +30,8 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             pause: signal(SignalKind::user_defined2())?,
             resume: signal(SignalKind::from_raw(SIGCONT))?,
+            // It ends a process that does not catch it; caught, whoever wrote too much gets an error like any other.
+            file_size: signal(SignalKind::from_raw(libc::SIGXFSZ))?,
         })
     }
 
@@ -62,6 +65,7 @@ impl Signals {
                         info!("Resumed by SIGCONT");
                     }
                 }
+                _ = self.file_size.recv() => debug!("A file has reached the limit that this process has"),
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tracing::{Instrument, info_span, warn};
 use uuid::Uuid;
 use worker_jobs::{Attempt, Progress};
@@ -31,6 +32,9 @@ use crate::wire::{Exception, Payload};
 const COUNT_LIMIT: Duration = Duration::from_secs(2);
 /// How long exceptions of one job are counted, as Laravel does (`Queue/Worker.php`).
 const EXCEPTIONS_LIVE: Duration = Duration::from_hours(24);
+
+/// Bytes of a payload from which on reading it takes so long that others must not wait for it.
+const LARGE: usize = 1 << 20;
 
 /// The most characters of a name from outside that are kept for logs, lists and records.
 const NAME: usize = 250;
@@ -76,7 +80,8 @@ pub async fn run(engine: &Arc<Engine>, lane: &Lane, share: &Share, mut leased: L
     if engine.state.stopping().is_cancelled() {
         return;
     }
-    let Ok((run, ready)) = std::panic::catch_unwind(AssertUnwindSafe(|| read(engine, lane, &leased))) else {
+    let read = || aside(&leased, || read(engine, lane, &leased));
+    let Ok((run, ready)) = std::panic::catch_unwind(AssertUnwindSafe(read)) else {
         let mut run = Run::unread(engine, &leased);
         run.uuid = uuid_of(engine, &leased.reserved);
         let exception = Exception::new(UNREADABLE, "the job's own code panicked while its data was read");
@@ -141,6 +146,16 @@ enum Ready {
     Over(Verdict),
     /// Nobody here runs it.
     NotHere(Refusal),
+}
+
+/// Reads a payload; a large one so that nothing else waits for this thread meanwhile.
+fn aside<T>(leased: &Leased, read: impl FnOnce() -> T) -> T {
+    let has_threads = || Handle::current().runtime_flavor() == RuntimeFlavor::MultiThread;
+    if leased.reserved.payload.len() >= LARGE && has_threads() {
+        tokio::task::block_in_place(read)
+    } else {
+        read()
+    }
 }
 
 fn read(engine: &Arc<Engine>, lane: &Lane, leased: &Leased) -> (Run, Ready) {

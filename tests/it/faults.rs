@@ -11,6 +11,7 @@
 )]
 
 mod backlog;
+mod cache;
 mod clock;
 mod cut;
 mod drain;
@@ -18,11 +19,15 @@ mod due;
 mod failures;
 mod frozen;
 mod kills;
+mod large;
 mod limits;
 mod mariadb;
 mod network;
 mod oracle;
+mod php_deaths;
+mod php_kills;
 mod points;
+mod poison;
 mod postgres;
 mod redis_restart;
 mod redis_trouble;
@@ -31,7 +36,8 @@ mod soak;
 mod sqlite;
 mod stage;
 mod stuck;
+mod twins;
 
 pub(crate) use oracle::Expect;
 pub(crate) use report::{Deed, how_many};
-pub(crate) use stage::{Stage, on_every_network, on_every_store};
+pub(crate) use stage::{Stage, on_every_application, on_every_network, on_every_store};

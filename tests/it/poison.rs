@@ -10,8 +10,8 @@ use harness::DEADLINE;
 
 use crate::site::{Job, on_every_site};
 
-/// Payloads that are no jobs at all, with words of what is said of each.
-fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
+/// Payloads that are no jobs at all, each with words of what it is.
+pub(crate) fn unreadable() -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
     vec![
         ("no JSON", text("this is no JSON")),

@@ -104,9 +104,14 @@ struct Known {
 
 #[derive(Debug, Clone, Copy)]
 struct Retry {
-    at: Instant,
+    /// When the last boot failed.
+    failed: Instant,
+    /// How long nothing is tried from then on.
     wait: Duration,
 }
+
+/// A boot that is over, with the moment when it began.
+type Boot = (Instant, Result<Process, BootError>);
 
 impl Pool {
     /// A pool that is empty until it is tended.
@@ -221,7 +226,7 @@ impl Pool {
 
     /// Looks after the pool until it is stopped.
     pub async fn tend(self: Arc<Self>) {
-        let mut boots: JoinSet<Result<Process, BootError>> = JoinSet::new();
+        let mut boots: JoinSet<Boot> = JoinSet::new();
         let mut ends = JoinSet::new();
         loop {
             for process in std::mem::take(&mut self.lock().ending) {
@@ -234,7 +239,11 @@ impl Pool {
             for _ in 0..self.missing() {
                 let pool = Arc::clone(&self);
                 let generation = self.lock().generation;
-                boots.spawn(async move { Process::boot(&pool.children, &pool.settings, generation).await });
+                boots.spawn(async move {
+                    let began = Instant::now();
+                    let booted = Process::boot(&pool.children, &pool.settings, generation).await;
+                    (began, booted)
+                });
             }
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -309,7 +318,7 @@ impl Pool {
         let wanted = self.settings.processes.saturating_sub(staying + state.booting);
         let replacing = state.known.len() >= self.settings.processes;
         let at_a_time = match state.retry {
-            Some(retry) if retry.at > Instant::now() => 0,
+            Some(retry) if retry.failed.elapsed() < retry.wait => 0,
             Some(_) => 1,
             None if replacing => 1,
             None => BOOTING,
@@ -319,15 +328,18 @@ impl Pool {
         now
     }
 
-    fn booted(self: &Arc<Self>, booted: Result<Result<Process, BootError>, tokio::task::JoinError>) {
+    fn booted(self: &Arc<Self>, booted: Result<Boot, tokio::task::JoinError>) {
         let mut state = self.lock();
         state.booting = state.booting.saturating_sub(1);
         match booted {
-            Ok(Ok(process)) => {
-                if state.trouble.take().is_some() {
-                    info!("The application boots in PHP again");
+            Ok((began, Ok(process))) => {
+                // One that began before another failed says nothing of those to come.
+                if state.retry.is_none_or(|retry| began > retry.failed) {
+                    if state.trouble.take().is_some() {
+                        info!("The application boots in PHP again");
+                    }
+                    state.retry = None;
                 }
-                state.retry = None;
                 debug!(
                     pid = process.group().id(),
                     boot_ms = process.hello.boot_ms,
@@ -349,7 +361,7 @@ impl Pool {
                 self.hand_on(&mut state, process);
                 self.retire(&mut state);
             }
-            Ok(Err(BootError(why))) => self.failed(&mut state, why),
+            Ok((_, Err(BootError(why)))) => self.failed(&mut state, why),
             Err(error) => self.failed(&mut state, error.to_string()),
         }
         self.publish(&state);
@@ -360,7 +372,7 @@ impl Pool {
             .retry
             .map_or(FIRST_RETRY, |retry| (retry.wait * 2).min(LONGEST_RETRY));
         state.retry = Some(Retry {
-            at: Instant::now() + wait,
+            failed: Instant::now(),
             wait,
         });
         if state.trouble.as_ref() == Some(&why) {

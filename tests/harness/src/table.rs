@@ -34,7 +34,13 @@ pub fn of(report: &Path) -> String {
             other => other.to_string(),
         };
         let fault = text("fault");
-        let number: u32 = fault.trim_start_matches('F').parse().unwrap_or(u32::MAX);
+        // `F1`, or `F1 PHP` where the same is done in another surrounding.
+        let number = fault
+            .trim_start_matches('F')
+            .split(' ')
+            .next()
+            .unwrap_or_default();
+        let number: u32 = number.parse().unwrap_or(u32::MAX);
         let cells: Vec<_> = COLUMNS.iter().map(|(name, _)| text(name)).collect();
         rows.insert((number, fault, text("store"), place), cells);
     }

@@ -221,6 +221,14 @@ fn runs(stage: &Stage) -> BTreeMap<String, Vec<Run>> {
                 run.over = at;
                 run.killed = deaths.get(&pid).is_some_and(|death| at + UNWRITTEN >= *death);
             }
+            // It killed its own process, before or after its end; nothing else can tell.
+            "died" => {
+                let is_it = |run: &&mut Run| run.pid == pid && run.attempt == attempt;
+                if let Some(run) = of_job.iter_mut().rev().find(is_it) {
+                    run.over = at;
+                    run.killed = true;
+                }
+            }
             // The failed hook of a job that has failed for good.
             _ => {}
         }

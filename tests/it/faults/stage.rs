@@ -1,6 +1,8 @@
 //! A store of any kind, a worker's surroundings, and all that can be known of the jobs in it.
 
 mod journal;
+mod php;
+mod raw;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -11,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use harness::{
-    DEADLINE, Daemon, FailedRow, MariadbDatabase, PostgresDatabase, Proxy, Redis, Running, Scratch, Signal,
-    SqliteDatabase, TestDatabase, poll,
+    DEADLINE, Daemon, FailedRow, Laravel, MariadbDatabase, PostgresDatabase, Proxy, Redis, Running, Scratch,
+    Signal, SqliteDatabase, TestDatabase, poll, wait_until,
 };
 use worker::clock::{Clock, SystemClock};
 use worker::store::port::{NewJob, Queue, QueueName, Reserved, Settle, Settlement};
 use worker::store::redis::{RedisAddress, RedisQueue};
 use worker::store::sql::{Database, SqlOptions, SqlQueue};
 
+use crate::php::shop::descendants;
 use crate::site::{Job, WORKER, started};
 use crate::store::engine::{mysql_options, open_sqlite, postgres_options, redis_options};
 
@@ -62,6 +65,7 @@ macro_rules! network_tests {
 }
 
 pub(crate) use journal::Note;
+pub(crate) use php::{application_tests, on_every_application};
 pub(crate) use {network_tests, on_every_network, on_every_store, stage_tests};
 
 /// Unix time in milliseconds.
@@ -94,6 +98,7 @@ pub(crate) struct Stage {
     queue: Arc<dyn Queue>,
     port: u16,
     network: Option<Proxy>,
+    php: Option<Laravel>,
     dir: Scratch,
     runtime: tokio::runtime::Runtime,
     pushed: RefCell<Vec<String>>,
@@ -198,6 +203,7 @@ impl Stage {
             queue,
             port,
             network: None,
+            php: None,
             dir: Scratch::new(),
             runtime,
             pushed: RefCell::default(),
@@ -283,7 +289,7 @@ impl Stage {
 
     /// The binary with these arguments and the application's variables.
     pub(crate) fn worker(&self, args: &[&str]) -> Daemon {
-        Daemon::new(WORKER).args(args.iter().copied()).envs(self.env())
+        self.wrapped(&[&[WORKER], args].concat())
     }
 
     /// Starts a worker process and waits until it consumes.
@@ -291,17 +297,26 @@ impl Stage {
         started(self.worker(args).spawn())
     }
 
-    /// Kills a worker as `kill -9` does, and remembers when.
-    pub(crate) fn kill(&self, worker: &mut Running) {
+    /// Kills a worker as `kill -9` does, and remembers when it and its PHP processes were gone.
+    /// Returns how long the last of these lived on.
+    pub(crate) fn kill(&self, worker: &mut Running) -> Duration {
+        let children = descendants(worker.pid());
         worker.kill();
-        self.deaths.borrow_mut().insert(worker.pid(), now_ms());
+        self.mourn(worker.pid(), &children)
     }
 
     /// Waits until a fail point has killed a worker, and remembers when.
     #[track_caller]
     pub(crate) fn wait_for_death(&self, worker: &mut Running) {
-        assert_eq!(worker.wait_exit(DEADLINE * 3), 128 + 9, "it was to be killed");
-        self.deaths.borrow_mut().insert(worker.pid(), now_ms());
+        let mut children = Vec::new();
+        wait_until(DEADLINE * 3, || {
+            children = Some(descendants(worker.pid()))
+                .filter(|now| !now.is_empty())
+                .unwrap_or_else(|| std::mem::take(&mut children));
+            worker.ended().is_some()
+        });
+        assert_eq!(worker.wait_exit(DEADLINE), 128 + 9, "it was to be killed");
+        self.mourn(worker.pid(), &children);
     }
 
     /// Stops a worker as an operator does, and waits for its end.

@@ -22,6 +22,7 @@ return [
         Illuminate\Redis\RedisServiceProvider::class,
         Illuminate\Translation\TranslationServiceProvider::class,
         Illuminate\View\ViewServiceProvider::class,
+        App\Providers\DeathServiceProvider::class,
         App\Providers\ScenarioServiceProvider::class,
     ],
     'aliases' => [],

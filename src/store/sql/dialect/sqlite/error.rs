@@ -43,6 +43,7 @@ fn explain(error: &sqlx::Error) -> String {
     };
     match code(error) {
         Some(FULL) => format!("{said}: there is no space left for the database file"),
+        Some(IOERR) => format!("{said}: look at the disk, and at `ulimit -f` (size of files)"),
         Some(BUSY) => format!("{said}: another process has been writing for longer than the busy timeout"),
         Some(CANTOPEN) => format!(
             "{said}: look at its rights and at those of its directory, and at `ulimit -n` (descriptors)"

@@ -30,6 +30,8 @@ pub(super) struct Head {
     cost: Duration,
     /// When it was scanned for held rows.
     held_scanned: Instant,
+    /// Whether it was scanned again since, without a look at held rows.
+    held_owed: bool,
     /// Whether others may have changed rows since.
     pub(super) stale: bool,
 }
@@ -44,6 +46,7 @@ impl Head {
             scanned: Instant::now(),
             cost: began.elapsed(),
             held_scanned: held.unwrap_or(began),
+            held_owed: held.is_some(),
             stale: false,
         }
     }
@@ -73,11 +76,31 @@ impl Head {
         if self.free.is_empty() && self.horizon.is_some() {
             return true;
         }
+        // Who held rows may have died since, and then nothing changes any more that would make this stale.
+        if self.held_owed && self.held_known().is_none() {
+            return true;
+        }
         let rest = match self.is_due(now) {
             true => LONGEST,
             false if self.cost < CHEAP => Duration::ZERO,
             false => (self.cost * 10).min(LONGEST),
         };
         self.stale && self.scanned.elapsed() >= rest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Others took rows while held ones were not looked at, and never wrote again.
+    #[test]
+    fn held_rows_are_looked_at_in_the_end() {
+        let ago = |time| Instant::now().checked_sub(time).unwrap();
+        let costly = ago(CHEAP * 2);
+        let scanned = |held| Head::scanned(costly, BTreeMap::new(), held);
+        assert!(!scanned(None).wants_scan(0), "they were looked at");
+        assert!(!scanned(Some(ago(HELD_EVERY / 2))).wants_scan(0), "not yet");
+        assert!(scanned(Some(ago(HELD_EVERY * 2))).wants_scan(0));
     }
 }
