@@ -7,8 +7,9 @@ use std::path::Path;
 use serde_json::Value;
 
 /// The columns: what a line calls them, and what a reader sees.
-const COLUMNS: [(&str, &str); 9] = [
+const COLUMNS: [(&str, &str); 10] = [
     ("fault", "fault"),
+    ("what", "test"),
     ("store", "store"),
     ("injected", "injected"),
     ("jobs", "jobs"),

@@ -37,8 +37,12 @@ impl Deed {
     /// Writes down how often the fault was done and what the oracle counted.
     pub(crate) fn done(self, injected: usize, tally: &Tally) {
         let found = tally.done + tally.failed + tally.waiting;
+        // A test's thread has its name, such as `faults::kills::redis::kills_lose_nothing`.
+        let thread = std::thread::current();
+        let test = thread.name().and_then(|name| name.rsplit("::").next());
         let line = json!({
             "fault": self.fault,
+            "what": test.unwrap_or_default().replace('_', " "),
             "store": self.store,
             "injected": injected,
             "jobs": tally.pushed,
