@@ -3,8 +3,8 @@
 namespace Worker\Demo;
 
 /**
- * Appends `event uuid attempt queue` to the file that the property `journal` names, as the worker's own
- * samples do, so that both sides write into one file.
+ * Appends `event uuid attempt queue pid milliseconds` to the file that the property `journal` names, as the worker's
+ * own samples do, so that both sides write into one file.
  */
 trait WritesLines
 {
@@ -13,7 +13,8 @@ trait WritesLines
     private function note(string $event): void
     {
         if ($this->journal !== null) {
-            $line = [$event, $this->job->uuid(), $this->attempts(), $this->job->getQueue()];
+            $now = (int) (microtime(true) * 1000);
+            $line = [$event, $this->job->uuid(), $this->attempts(), $this->job->getQueue(), getmypid(), $now];
             file_put_contents($this->journal, implode(' ', $line)."\n", FILE_APPEND | LOCK_EX);
         }
     }
