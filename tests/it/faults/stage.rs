@@ -293,6 +293,11 @@ impl Stage {
         self.deaths.borrow_mut().insert(worker.pid(), now_ms());
     }
 
+    /// Remembers that a process of a worker was killed just now.
+    pub(crate) fn died(&self, pid: u32) {
+        self.deaths.borrow_mut().insert(pid, now_ms());
+    }
+
     /// Waits until a fail point has killed a worker, and remembers when.
     #[track_caller]
     pub(crate) fn wait_for_death(&self, worker: &mut Running) {
@@ -329,7 +334,8 @@ impl Stage {
         self.dir.join(name)
     }
 
-    fn journal(&self) -> PathBuf {
+    /// The file to which jobs append.
+    pub(crate) fn journal(&self) -> PathBuf {
         self.path("journal")
     }
 
@@ -363,6 +369,12 @@ impl Stage {
         let known = uuids.iter().map(|uuid| (uuid.clone(), queue.to_owned()));
         self.pushed.borrow_mut().extend(known);
         uuids
+    }
+
+    /// Takes jobs that somebody else has pushed for its own.
+    pub(crate) fn adopt(&self, queue: &str, uuids: impl IntoIterator<Item = String>) {
+        let adopted = uuids.into_iter().map(|uuid| (uuid, queue.to_owned()));
+        self.pushed.borrow_mut().extend(adopted);
     }
 
     /// How long it takes to reserve a few jobs, so many times in a row, over a connection of the test's own.
