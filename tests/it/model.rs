@@ -75,4 +75,4 @@ macro_rules! on_every_world {
     )*};
 }
 
-on_every_world!(redis 100 sqlite 25 mysql 25 postgres 15);
+on_every_world!(redis 60 sqlite 20 mysql 20 postgres 12);

@@ -224,6 +224,26 @@ mod tests {
         frame
     }
 
+    /// What is heard when bytes come in pieces of this size: frames, and how it ends.
+    fn told(bytes: &[u8], size: usize) -> Vec<String> {
+        let (mut told, mut buffer) = (Vec::new(), BytesMut::new());
+        for piece in bytes.chunks(size) {
+            buffer.extend_from_slice(piece);
+            loop {
+                match decode(&mut buffer) {
+                    Ok(Some(said)) => told.push(format!("{said:?}")),
+                    Ok(None) => break,
+                    Err(refused) => {
+                        told.push(refused.to_string());
+                        return told;
+                    }
+                }
+            }
+        }
+        told.push(format!("{} bytes left", buffer.len()));
+        told
+    }
+
     #[test]
     fn frames_may_arrive_in_pieces() {
         let whole = from_php(b'D', r#"{"run":7,"outcome":"released","delay":30}"#);
@@ -263,6 +283,20 @@ mod tests {
         #[test]
         fn survives_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
             drop(decode(&mut BytesMut::from(&bytes[..])));
+        }
+
+        #[test]
+        fn pieces_make_no_difference(
+            bodies in prop::collection::vec((prop::sample::select(&b"BDX"[..]), r#"\{"run":[0-9]{1,2},("outcome":"kept"|"fatal":null)\}"#), 0..4),
+            tail in prop::collection::vec(any::<u8>(), 0..12),
+            size in 1_usize..40,
+        ) {
+            let mut bytes = BytesMut::new();
+            for (kind, body) in &bodies {
+                bytes.unsplit(from_php(*kind, body));
+            }
+            bytes.extend_from_slice(&tail);
+            prop_assert_eq!(told(&bytes, size), told(&bytes, bytes.len().max(1)));
         }
 
         #[test]

@@ -119,6 +119,14 @@ impl Connection {
         self.connect(None).await
     }
 
+    /// Lets nobody else use the present connection. Those who wait for an answer on it go on waiting.
+    pub(in crate::store) fn distrust(&self) {
+        // It is locked while a connection is made or thrown away.
+        if let Ok(mut slot) = self.slot.try_lock() {
+            slot.live = None;
+        }
+    }
+
     async fn live(&self) -> Result<Live, Failure> {
         let asked = Instant::now();
         let mut slot = self.slot.lock().await;

@@ -88,7 +88,6 @@ enum Why {
 /// and no failing job runs again.
 fn others_go_on(stage: &Stage, failing: usize) {
     let began = Instant::now();
-    let mut good = 0;
     while began.elapsed() < Duration::from_secs(7) {
         for queue in ["default", "other"] {
             let uuid = stage.push(queue, &[stage.job(1)]).remove(0);
@@ -99,7 +98,6 @@ fn others_go_on(stage: &Stage, failing: usize) {
                     .any(|note| note.event == "end" && note.uuid == uuid)
             };
             assert!(poll(SOON, || ended().then_some(())).is_some(), "a good job waits");
-            good += 1;
         }
     }
     assert_eq!(
@@ -107,11 +105,9 @@ fn others_go_on(stage: &Stage, failing: usize) {
         stage.noted("end") + failing,
         "no failing job ran again"
     );
-    let reserved = stage.lying().iter().filter(|job| job.reserved).count();
-    assert!(
-        reserved <= failing,
-        "{reserved} of {failing} after {good} good ones"
-    );
+    // The last good ones may have ended only just now.
+    let reserved = || stage.lying().iter().filter(|job| job.reserved).count();
+    wait_until(SOON, || reserved() <= failing);
 }
 
 /// A worker with few slots, on the queue with the failing jobs and on another one.

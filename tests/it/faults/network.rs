@@ -112,6 +112,31 @@ on_every_network! {
         deed.done(rounds, &tally);
     }
 
+    /// The same while there is nothing to do.
+    fn an_idle_worker_notices_a_pulled_cable(stage: &Stage) {
+        let deed = Deed::on(stage, "F19");
+        let mut worker = stage.start(&ARGS);
+        let rounds = how_many(1, 10);
+        for _ in 0..rounds {
+            let before = worker.lines().len();
+            let told = |what: &str| worker.lines().iter().skip(before).any(|line| line.contains(what));
+            stage.push("default", &stage.job(20).with("maxTries", 1).times(5));
+            stage.wait_until_empty(DEADLINE);
+            stage.network().set(Fault::Silent);
+            let since = Instant::now();
+            wait_until(DEADLINE * 2, || told("trying again until it works"));
+            let noticed = since.elapsed();
+            println!("noticed after {noticed:?}");
+            assert!(noticed < NOTICED, "noticed after {noticed:?}");
+            stage.network().clear();
+            wait_until(DEADLINE * 2, || told("The store works again"));
+        }
+        assert!(worker.ended().is_none(), "it works on");
+        let tally = Expect::default().check(stage);
+        stage.stop(worker);
+        deed.done(rounds, &tally);
+    }
+
     /// One worker is cut off for longer than its leases. Another one takes its jobs; when the first one hears of
     /// it, its attempts are told to end, and nothing of them counts.
     fn a_worker_that_was_cut_off_is_fenced(stage: &Stage) {

@@ -96,9 +96,11 @@ pub(crate) struct Stage {
     network: Option<Proxy>,
     dir: Scratch,
     runtime: tokio::runtime::Runtime,
-    pushed: RefCell<Vec<(String, String)>>,
+    pushed: RefCell<Vec<String>>,
+    queues: RefCell<BTreeSet<String>>,
     deaths: RefCell<BTreeMap<u32, u64>>,
     ends: RefCell<BTreeMap<u32, u64>>,
+    read: RefCell<journal::Read>,
     /// What must live as long as the store: the guard of a shared one.
     _keep: Box<dyn Any>,
 }
@@ -199,8 +201,10 @@ impl Stage {
             dir: Scratch::new(),
             runtime,
             pushed: RefCell::default(),
+            queues: RefCell::default(),
             deaths: RefCell::default(),
             ends: RefCell::default(),
+            read: RefCell::default(),
             _keep: Box::new(()),
         }
     }
@@ -366,8 +370,8 @@ impl Stage {
             pushed.expect("the test's own connection works");
         }
         let uuids: Vec<_> = jobs.iter().map(|job| job.uuid().to_owned()).collect();
-        let known = uuids.iter().map(|uuid| (uuid.clone(), queue.to_owned()));
-        self.pushed.borrow_mut().extend(known);
+        self.pushed.borrow_mut().extend_from_slice(&uuids);
+        self.queues.borrow_mut().insert(queue.to_owned());
         uuids
     }
 
@@ -410,8 +414,7 @@ impl Stage {
 
     /// The uuids of all jobs that were pushed.
     pub(crate) fn pushed(&self) -> Vec<String> {
-        let pushed = self.pushed.borrow();
-        pushed.iter().map(|(uuid, _)| uuid.clone()).collect()
+        self.pushed.borrow().clone()
     }
 
     /// All jobs that lie in the queues to which jobs were pushed.
@@ -431,13 +434,9 @@ impl Stage {
     }
 
     fn lying_in_redis(&self, redis: &Redis) -> Vec<Lying> {
-        let queues: BTreeSet<String> = {
-            let pushed = self.pushed.borrow();
-            pushed.iter().map(|(_, queue)| queue.clone()).collect()
-        };
         let mut all = Vec::new();
-        for queue in queues {
-            let dump = redis.queue(&queue);
+        for queue in self.queues.borrow().iter() {
+            let dump = redis.queue(queue);
             let lying = |payload: &harness::Payload, reserved: bool| Lying {
                 uuid: payload.uuid(),
                 queue: queue.clone(),
@@ -453,10 +452,7 @@ impl Stage {
 
     /// How many jobs lie in the queues, in any state.
     pub(crate) fn depth(&self) -> usize {
-        let queues: BTreeSet<String> = {
-            let pushed = self.pushed.borrow();
-            pushed.iter().map(|(_, queue)| queue.clone()).collect()
-        };
+        let queues = self.queues.borrow();
         let names: Vec<_> = queues.iter().map(|queue| QueueName::new(queue)).collect();
         // The fault may have been about this connection too.
         let depths = poll(DEADLINE, || self.runtime.block_on(self.queue.depth(&names)).ok());

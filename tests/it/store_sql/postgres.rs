@@ -39,7 +39,7 @@ fn open(options: &PostgresOptions) -> Database {
 fn insert(database: &PostgresDatabase, payload: &str) {
     database.execute(&format!(
         "insert into jobs (queue, payload, attempts, available_at, created_at) \
-         select '{MAIL}', '{payload}', 0, t, t from (select extract(epoch from now())::int as t) as n"
+         select '{MAIL}', '{payload}', 0, t, t from (select floor(extract(epoch from now()))::int as t) as n"
     ));
 }
 

@@ -16,6 +16,10 @@ use crate::store::waiters::Waiters;
 /// From one look to the next.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// How long an answer may take before the connection counts as dead. Nothing rests on a look that was given up, so it
+/// may be the first to notice: what takes or keeps jobs waits for longer.
+const ANSWER: Duration = Duration::from_secs(5);
+
 /// Looks for as long as it is let.
 #[expect(clippy::infinite_loop, reason = "the task's owner aborts it")]
 pub(super) async fn run(connection: Arc<Connection>, keys: Keys, waiters: Arc<Waiters>) {
@@ -54,7 +58,11 @@ async fn look(connection: &Connection, keys: &Keys, queues: &[QueueName]) -> Res
         }
         command.arg(PERIOD.as_millis());
     };
-    connection.run(&script::LOOK, fill).await
+    let answer = tokio::time::timeout(ANSWER, connection.run(&script::LOOK, fill)).await;
+    answer.unwrap_or_else(|_elapsed| {
+        connection.distrust();
+        Err(Failure::silent())
+    })
 }
 
 /// Wakes those whose queue has a job; returns when the others' next jobs come due.

@@ -195,7 +195,7 @@ fn plan_of_a_claim(database: &PostgresDatabase) -> String {
 fn fill(database: &PostgresDatabase, rows: u32, available: &str) {
     database.execute(&format!(
         "insert into jobs (queue, payload, attempts, available_at, created_at) \
-         select '{MAIL}', repeat('x', 200), 0, extract(epoch from now())::int + {available}, 0 \
+         select '{MAIL}', repeat('x', 200), 0, floor(extract(epoch from now()))::int + {available}, 0 \
          from generate_series(1, {rows}) as i; analyze jobs"
     ));
 }
