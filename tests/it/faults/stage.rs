@@ -377,8 +377,8 @@ impl Stage {
 
     /// Takes jobs that somebody else has pushed for its own.
     pub(crate) fn adopt(&self, queue: &str, uuids: impl IntoIterator<Item = String>) {
-        let adopted = uuids.into_iter().map(|uuid| (uuid, queue.to_owned()));
-        self.pushed.borrow_mut().extend(adopted);
+        self.pushed.borrow_mut().extend(uuids);
+        self.queues.borrow_mut().insert(queue.to_owned());
     }
 
     /// How long it takes to reserve a few jobs, so many times in a row, over a connection of the test's own.
