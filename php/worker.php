@@ -284,6 +284,109 @@ final class Application
 }
 
 /**
+ * Declares the repository of batches, once the framework's classes can be loaded.
+ *
+ * The framework counts a job of a batch, calls the batch's callbacks, and deletes the job last. When a process is
+ * killed in between, the job runs again: the framework's own repository then counts it twice, and callbacks that were
+ * due are never called. This one notes in the same transaction which job it has counted, and what that count calls for
+ * until it has been called.
+ */
+function require_batches(): void
+{
+    if (class_exists(CountedBatches::class, false)) {
+        return;
+    }
+
+    class CountedBatches extends \Illuminate\Bus\DatabaseBatchRepository
+    {
+        /** The table of `worker migrate` that holds the notes. */
+        private const TABLE = 'worker_markers';
+
+        /** A job that was counted does not come back later than this, in seconds. */
+        private const KEPT = 7 * 86400;
+
+        /** @var string[] what the counts of the running job call for */
+        private $owed = [];
+
+        /** The same repository with notes; as it is when it is not the framework's own, or there is no table for them. */
+        public static function in(object $repository): object
+        {
+            if (get_class($repository) !== \Illuminate\Bus\DatabaseBatchRepository::class) {
+                return $repository;
+            }
+            $parts = function () {
+                return [$this->factory, $this->connection, $this->table];
+            };
+            [$factory, $connection, $table] = $parts->call($repository);
+
+            return $connection->getSchemaBuilder()->hasTable(self::TABLE)
+                ? new self($factory, $connection, $table)
+                : $repository;
+        }
+
+        public function decrementPendingJobs(string $batchId, string $jobId)
+        {
+            return $this->once("batch:$batchId:$jobId", 'done', function () use ($batchId, $jobId) {
+                return parent::decrementPendingJobs($batchId, $jobId);
+            });
+        }
+
+        public function incrementFailedJobs(string $batchId, string $jobId)
+        {
+            return $this->once("batch:$batchId:$jobId", 'failed', function () use ($batchId, $jobId) {
+                return parent::incrementFailedJobs($batchId, $jobId);
+            });
+        }
+
+        /** The callbacks that the running job's counts called for have been called; what is old is forgotten as well. */
+        public function told(): void
+        {
+            [$told, $this->owed] = [$this->owed, []];
+            if ($told !== []) {
+                $this->connection->table(self::TABLE)->whereIn('marker', $told)->delete();
+                $this->notes('batch:%')->where('created_at', '<', time() - self::KEPT)->delete();
+            }
+        }
+
+        /** Counts a job unless that was done; the note comes first, so that the transaction begins with a write. */
+        private function once(string $job, string $how, callable $count): \Illuminate\Bus\UpdatedBatchJobCounts
+        {
+            return $this->connection->transaction(function () use ($job, $how, $count) {
+                $known = ! $this->note("$job:$how") || ($how === 'failed' && $this->notes("$job:done")->exists());
+                $counts = $known ? $this->due("$job:$how:") : $count();
+                if ($counts->pendingJobs === 0 || $counts->failedJobs === 1 || $counts->allJobsHaveRanExactlyOnce()) {
+                    $this->owed[] = $due = "$job:$how:{$counts->pendingJobs}:{$counts->failedJobs}";
+                    $this->note($due);
+                }
+
+                return $counts;
+            });
+        }
+
+        /** What the count of a job that was counted before still calls for; numbers that call for nothing. */
+        private function due(string $notes): \Illuminate\Bus\UpdatedBatchJobCounts
+        {
+            $due = $this->notes("$notes%")->value('marker');
+            $counts = $due === null ? [-1, 0] : array_map('intval', explode(':', substr($due, strlen($notes))));
+
+            return new \Illuminate\Bus\UpdatedBatchJobCounts(...$counts);
+        }
+
+        private function notes(string $like): object
+        {
+            return $this->connection->table(self::TABLE)->where('marker', 'like', $like);
+        }
+
+        private function note(string $marker): bool
+        {
+            $row = ['marker' => $marker, 'created_at' => time()];
+
+            return $this->connection->table(self::TABLE)->insertOrIgnore($row) === 1;
+        }
+    }
+}
+
+/**
  * Fires jobs through the framework's own worker.
  */
 final class Loop
@@ -308,6 +411,9 @@ final class Loop
 
     /** @var string|null */
     private $spare;
+
+    /** @var CountedBatches|null */
+    private $batches;
 
     public function __construct(Channel $channel)
     {
@@ -355,6 +461,13 @@ final class Loop
         };
         $this->resetScope = $scope->call($this->worker);
         require_job();
+        $this->app->extend(\Illuminate\Bus\BatchRepository::class, function (object $repository): object {
+            require_batches();
+            $repository = CountedBatches::in($repository);
+            $this->batches = $repository instanceof CountedBatches ? $repository : null;
+
+            return $repository;
+        });
         $this->events->listen(\Illuminate\Queue\Events\JobFailed::class, function ($event): void {
             $this->record($event);
         });
@@ -390,6 +503,9 @@ final class Loop
             }
         }
         try {
+            if ($this->batches !== null) {
+                $this->batches->told();
+            }
             $changed = $this->application->restore();
         } catch (Throwable $e) {
             $changed = ['what cannot be put back: '.$e->getMessage()];

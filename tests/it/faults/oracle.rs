@@ -12,6 +12,9 @@ pub(crate) struct Expect {
     pub(crate) again_after_kills: bool,
     /// These may have run again, whatever happened to them.
     pub(crate) again: BTreeSet<String>,
+    /// These were held by someone who does not renew for longer than that was good for: they may have run again,
+    /// and meanwhile.
+    pub(crate) outlasted: BTreeSet<String>,
     /// Any may have run again: the fault hit all of them.
     pub(crate) again_any: bool,
     /// These may have been given back uncounted: such a run is followed by one of the same number.
@@ -53,6 +56,8 @@ struct Run {
     over: u64,
     /// Whether its process was killed while the job was in its hands.
     killed: bool,
+    /// Whether it asked to be run again.
+    released: bool,
 }
 
 /// A verdict may be on its way for so long after a run has ended, in milliseconds.
@@ -145,10 +150,12 @@ impl Expect {
                 || self.again.contains(uuid)
                 || self.given_back.contains(uuid)
                 || self.failing.contains(uuid)
+                || run.released
+                || self.outlasted.contains(uuid)
                 || self.again_after_kills && run.killed;
             assert!(allowed, "{uuid} ran again: {runs:#?}");
             assert!(
-                self.overlap || run.over <= next.start,
+                self.overlap || self.outlasted.contains(uuid) || run.over <= next.start,
                 "{uuid} ran twice at the same time: {runs:#?}"
             );
         }
@@ -213,12 +220,14 @@ fn runs(stage: &Stage) -> BTreeMap<String, Vec<Run>> {
                 end: None,
                 over: deaths.get(&pid).or(ends.get(&pid)).copied().unwrap_or(now),
                 killed: deaths.contains_key(&pid),
+                released: false,
             }),
             "end" | "released" => {
                 let run = of_job.iter_mut().rev().find(is_it);
                 let run = run.expect("what ends has begun");
                 run.end = Some(at).filter(|_| event == "end");
                 run.over = at;
+                run.released = event == "released";
                 run.killed = deaths.get(&pid).is_some_and(|death| at + UNWRITTEN >= *death);
             }
             // It killed its own process, before or after its end; nothing else can tell.

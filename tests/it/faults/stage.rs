@@ -305,6 +305,11 @@ impl Stage {
         self.mourn(worker.pid(), &children)
     }
 
+    /// Remembers that a process of a worker was killed just now.
+    pub(crate) fn died(&self, pid: u32) {
+        self.deaths.borrow_mut().insert(pid, now_ms());
+    }
+
     /// Waits until a fail point has killed a worker, and remembers when.
     #[track_caller]
     pub(crate) fn wait_for_death(&self, worker: &mut Running) {
@@ -348,7 +353,8 @@ impl Stage {
         self.dir.join(name)
     }
 
-    fn journal(&self) -> PathBuf {
+    /// The file to which jobs append.
+    pub(crate) fn journal(&self) -> PathBuf {
         self.path("journal")
     }
 
@@ -382,6 +388,12 @@ impl Stage {
         self.pushed.borrow_mut().extend_from_slice(&uuids);
         self.queues.borrow_mut().insert(queue.to_owned());
         uuids
+    }
+
+    /// Takes jobs that somebody else has pushed for its own.
+    pub(crate) fn adopt(&self, queue: &str, uuids: impl IntoIterator<Item = String>) {
+        self.pushed.borrow_mut().extend(uuids);
+        self.queues.borrow_mut().insert(queue.to_owned());
     }
 
     /// How long it takes to reserve a few jobs, so many times in a row, over a connection of the test's own.
