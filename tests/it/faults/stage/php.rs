@@ -31,9 +31,10 @@ macro_rules! application_tests {
 pub(crate) use {application_tests, on_every_application};
 
 impl Stage {
-    /// With the Laravel application of the tests.
+    /// With the Laravel application of the tests, and the tables by which a batch counts a job once.
     pub(crate) fn with_php(mut self) -> Self {
         self.php = Some(Laravel::new());
+        self.worker(&["migrate"]).run_to_end().success();
         self
     }
 
