@@ -18,13 +18,12 @@ use entries::Looks;
 /// one that is killed in between loses both.
 fn fleet_of_two_kinds(stage: Stage, client: &str) {
     let deed = Deed::on(&stage, "F30");
-    let kills = how_many(3, 50);
-    // SQLite has one writer at a time, for which PHP waits in steps; and where processes are looked at while they
-    // move, a job must last for as long as a look.
-    let (jobs, work) = match stage.kind() {
-        "sqlite" => (how_many(120, 10_000), 150),
-        _ => (how_many(250, 100_000), if kills > 3 { 10 } else { 60 }),
+    // SQLite has one writer at a time, for which PHP waits in steps.
+    let (kills, jobs) = match stage.kind() {
+        "sqlite" => (how_many(2, 20), how_many(120, 10_000)),
+        _ => (how_many(3, 50), how_many(250, 100_000)),
     };
+    let work = if jobs > 250 { 10 } else { 60 };
     let mut fleet = Fleet::new(stage, client, 5);
     fleet.push_by_application(jobs, work);
     fleet.restock = Some(work);
