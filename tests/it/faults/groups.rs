@@ -3,6 +3,8 @@
 mod links;
 mod windows;
 
+use std::collections::BTreeMap;
+
 use harness::DEADLINE;
 
 use super::fleet::{Fleet, Kind};
@@ -41,6 +43,20 @@ fn push_batch(fleet: &Fleet, name: &str, options: &[&str]) {
     fleet.laravel.php(&args);
 }
 
+/// The jobs that ended here, were left there by a kill, and ended again in `queue:work`, which does not know that they
+/// are counted.
+fn again_by_the_framework(fleet: &Fleet) -> i64 {
+    let mut last = BTreeMap::new();
+    let mut again = 0;
+    for note in fleet.stage.notes().into_iter().filter(|note| note.event == "end") {
+        let by_php = (fleet.born.get(&note.pid)).is_some_and(|born| born.kind == Kind::Php);
+        if last.insert(note.uuid, by_php) == Some(false) && by_php {
+            again += 1;
+        }
+    }
+    again
+}
+
 /// Two batches, of which one has a job that fails, and some chains; kills of all kinds of processes. `queue:work` is
 /// killed in the middle of a job only: what is left when that happens later, `windows` shows.
 fn groups_survive(stage: Stage, beside: usize) {
@@ -76,17 +92,23 @@ fn groups_survive(stage: Stage, beside: usize) {
     assert!(killed >= kills / 2, "only {killed} were killed");
 
     let stage = &fleet.stage;
+    let again = again_by_the_framework(&fleet);
+    println!("{}: {again} jobs were counted again by queue:work", stage.kind());
     assert_eq!(
         calls(stage, "good"),
         [format!("finally {jobs} 0 0"), format!("then {jobs} 0 0")]
     );
-    assert_eq!(counts(stage, "good"), (0, 0));
-    assert_eq!(counts(stage, "bad"), (1, 1));
-    let bad = calls(stage, "bad");
+    let (pending, failures) = counts(stage, "good");
     assert!(
-        bad.len() == 2 && bad[0].starts_with("catch 10 ") && bad[1] == "finally 10 1 1",
-        "{bad:?}"
+        (-again..=0).contains(&pending) && failures == 0,
+        "{pending} pending"
     );
+    let bad = calls(stage, "bad");
+    assert!(bad[0].starts_with("catch 10 "), "{bad:?}");
+    if again == 0 {
+        assert_eq!(counts(stage, "bad"), (1, 1));
+        assert_eq!(bad[1..], ["finally 10 1 1"]);
+    }
     let doubled = chains.check(stage);
     println!("{}: {doubled} links were dispatched again", stage.kind());
     let failed: Vec<_> = stage.failed().into_iter().map(|row| row.uuid).collect();

@@ -109,26 +109,32 @@ pub(super) fn each_went_on_with_what_the_other_released(fleet: &Fleet) {
     }
 }
 
-/// The jobs of living PHP workers that ran again although their runs ended well.
+/// The jobs that ran again, for reasons of PHP and SQLite, although their runs ended well.
 #[derive(Debug, Default)]
 pub(super) struct Again {
     /// PHP could not delete it: SQLite refuses the write of a transaction that began with a read when someone
     /// else writes meanwhile, as it does between two PHP workers.
     pub(super) refused: BTreeSet<String>,
+    /// Its worker was killed while it waited for SQLite's one writer, to write that it was done.
+    pub(super) unwritten: BTreeSet<String>,
     /// PHP, which does not renew, had it for longer than `retry_after`: it got no time on the machine.
     pub(super) outlasted: BTreeSet<String>,
 }
 
-/// What ran again in PHP for a reason of PHP's own.
-pub(super) fn again_in_php(fleet: &Fleet) -> Again {
+/// What ran again although its run had ended.
+pub(super) fn again_though_ended(fleet: &Fleet) -> Again {
     let mut again = Again::default();
-    let dead = fleet.dead();
+    let (dead, is_sqlite) = (fleet.dead(), fleet.stage.kind() == "sqlite");
     for (uuid, turns) in turns(fleet) {
-        let ended = pairs(&turns).filter(|(turn, _)| {
-            let is_php = fleet.kind(turn.pid) == Kind::Php;
-            is_php && !dead.contains(&turn.pid) && turn.ended_as("end")
-        });
-        for (turn, _) in ended {
+        for (turn, _) in pairs(&turns).filter(|(turn, _)| turn.ended_as("end")) {
+            if dead.contains(&turn.pid) {
+                let left = is_sqlite.then(|| uuid.clone());
+                again.unwritten.extend(left);
+                continue;
+            }
+            if fleet.kind(turn.pid) == Kind::Ours {
+                continue;
+            }
             let outlasted = turn.last.as_ref().is_some_and(|(_, at)| *at >= turn.lapses);
             let set = match outlasted {
                 true => &mut again.outlasted,
