@@ -157,6 +157,7 @@ pub(super) fn block_on<T>(command: impl Future<Output = anyhow::Result<T>>) -> a
 /// Exit 1 when the system lets this process have too few threads; those of the command.
 pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     look_for_threads()?;
+    give_back_memory();
     install_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -166,6 +167,22 @@ pub(super) fn block_on_threads<T>(command: impl Future<Output = anyhow::Result<T
     runtime.shutdown_background();
     result
 }
+
+/// Has the system's allocator give the memory of a large payload back when it is freed. Left alone it learns from each
+/// one up to 32 MB to keep such pieces, several times the payload for each thread.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[expect(unsafe_code, reason = "std has no word for the allocator's settings")]
+fn give_back_memory() {
+    const PIECE: libc::c_int = 1 << 20;
+    // SAFETY: it sets a number of the allocator, which takes its own lock.
+    if unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, PIECE) } == 0 {
+        tracing::debug!("The allocator keeps the memory of large payloads");
+    }
+}
+
+/// Other allocators do by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn give_back_memory() {}
 
 /// Starts as many threads as a worker needs, and lets them end: the runtime panics where the system gives none, and
 /// later on would wait for one for ever.

@@ -100,7 +100,7 @@ fn work_on(stage: &Stage, time: Duration) {
 
 fn no_cache_is_no_reason_to_stop(stage: &Stage, server: &mut dyn Server) {
     let deed = Deed::on(stage, "F32");
-    let (down, frozen) = (how_many(5, 300), how_many(3, 300));
+    let (down, frozen) = (how_many(4, 300), how_many(2, 300));
     let worker = |args: &[&str]| -> Daemon { stage.worker(args).envs(server.env()) };
     let (pause, resume) = (worker(&["pause", "still"]), worker(&["resume", "still"]));
     let restart = worker(&["restart"]);

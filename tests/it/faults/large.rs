@@ -1,5 +1,5 @@
-//! F21: payloads of 50 MB, and some that claim half a gigabyte: they run or fail cleanly, the memory comes back, and
-//! the jobs of other queues hardly notice.
+//! F21: payloads of 50 MB (20 in the short form), and some that claim half a gigabyte: they run or fail cleanly, the
+//! memory comes back, and the jobs of other queues hardly notice.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,12 @@ use super::{Deed, Expect, Stage, how_many};
 use crate::site::Job;
 
 /// The ballast of a large payload, in bytes.
-const LARGE: usize = 50 << 20;
+fn ballast() -> usize {
+    how_many(20, 50) << 20
+}
+
 /// What may stay of it, in KiB: a connection keeps the buffers that its largest payload needed, for the next one.
-const BUFFERS: u64 = 3 * (LARGE as u64) / 1024;
+const BUFFERS: u64 = 3 * 50 * 1024;
 /// What each further one may leave behind, in KiB: pages that an allocator keeps.
 const KEPT: u64 = 24 * 1024;
 
@@ -56,7 +59,8 @@ fn push_large(stage: &Stage, job: &Job) -> String {
     let job = job.again().set("ballast", "@");
     let text = job.text(stage.redis_client().is_some());
     let (before, after) = text.split_once(r#"s:1:\"@\";"#).expect("its ballast is there");
-    let text = format!(r#"{before}s:{LARGE}:\"{}\";{after}"#, "x".repeat(LARGE));
+    let size = ballast();
+    let text = format!(r#"{before}s:{size}:\"{}\";{after}"#, "x".repeat(size));
     assert!(stage.try_push("large", text), "the store takes it");
     stage.know("large", job.uuid());
     job.uuid().to_owned()
