@@ -5,7 +5,7 @@
 //! orphans of their own children; so no zombie stays, as process 1 of a container or not. Children that
 //! other code of this process starts are its own to wait for.
 //!
-//! This is the one file of the project that needs `unsafe`: std's hook between fork and exec, and `wait4`,
+//! This file needs `unsafe`: std's hook between fork and exec, and `wait4`,
 //! which tells how much memory a child took and has no safe form in a well-kept crate.
 
 use std::collections::HashMap;
