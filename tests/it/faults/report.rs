@@ -1,4 +1,4 @@
-//! What was done to the worker and what came of it, one line per test, for docs/reliability.md.
+//! What was done to the worker and what came of it, one line per test, for docs/reliability/report.md.
 
 use std::fs::OpenOptions;
 use std::io::Write;
