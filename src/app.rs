@@ -30,6 +30,7 @@ pub mod presence;
 pub mod report;
 pub mod schedule;
 mod tending;
+mod threads;
 pub mod watchdog;
 mod words;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use sd_notify::NotifyState;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -134,6 +134,7 @@ impl Daemon {
             .thread_name("jobs")
             .enable_all()
             .build()?;
+        let _threads = super::threads::keep([jobs.handle().clone(), Handle::current()]).await;
         let mut writing = JoinSet::new();
         let state = engine.state.clone();
         writing.spawn(vital("the writer of verdicts", state, async move {

@@ -4,7 +4,7 @@ mod killed;
 
 use std::collections::BTreeSet;
 
-use harness::{DEADLINE, Output};
+use harness::{DEADLINE, Output, wait_until};
 use serde_json::{Value, json};
 
 use crate::site::{Job, Lying, Queue, Site, now};
@@ -285,7 +285,7 @@ fn workers_on_both_sides_run_each_job_once() {
     let _source = site.start(&["work", "redis", "--concurrency", "2"]);
     let _target = site.start(&["work", "database", "--concurrency", "2"]);
     to_database(&site, &[]).success();
-    site.wait_for_note("end", jobs.len());
+    wait_until(DEADLINE * 6, || site.noted("end").len() >= jobs.len());
     site.wait_for_end_of("default");
     let ran: BTreeSet<_> = site.noted("end").into_iter().map(|note| note.uuid).collect();
     assert_eq!((site.noted("start").len(), ran.len()), (800, 800));
