@@ -62,7 +62,7 @@ fn push_large(stage: &Stage, job: &Job) -> String {
     let size = ballast();
     let text = format!(r#"{before}s:{size}:\"{}\";{after}"#, "x".repeat(size));
     assert!(stage.try_push("large", text), "the store takes it");
-    stage.know("large", job.uuid());
+    stage.adopt("large", [job.uuid().to_owned()]);
     job.uuid().to_owned()
 }
 

@@ -165,7 +165,7 @@ fn failed_once(stage: &Stage, poison: &[Poison]) -> Expect {
         kept.swap_remove(found.unwrap_or_else(|| panic!("{what}: its bytes are not kept")));
     }
     for row in &failed {
-        stage.know("default", &row.uuid);
+        stage.adopt("default", [row.uuid.clone()]);
     }
     Expect::default().failing(failed.iter().map(|row| &row.uuid))
 }

@@ -348,7 +348,7 @@ impl Stage {
         uuids
     }
 
-    /// Takes jobs that somebody else has pushed for its own.
+    /// Takes jobs that somebody else has pushed for its own; those without uuid by that which the worker gave them.
     pub(crate) fn adopt(&self, queue: &str, uuids: impl IntoIterator<Item = String>) {
         self.pushed.borrow_mut().extend(uuids);
         self.queues.borrow_mut().insert(queue.to_owned());

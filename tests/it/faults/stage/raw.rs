@@ -35,10 +35,4 @@ impl Stage {
         };
         self.runtime.block_on(self.queue.push(&[new])).is_ok()
     }
-
-    /// Tells the oracle of a job that was pushed as it is; one without uuid by that which the worker gave it.
-    pub(crate) fn know(&self, queue: &str, uuid: &str) {
-        self.pushed.borrow_mut().push(uuid.to_owned());
-        self.queues.borrow_mut().insert(queue.to_owned());
-    }
 }
