@@ -1,6 +1,6 @@
 //! Where everything is put together: the only file, with its folder, that names concrete types of every room.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
@@ -15,6 +15,7 @@ use crate::runtime::dispatch::QueueDispatcher;
 use crate::store::Error;
 use crate::store::connect::{self, OpenError, Stores};
 use crate::store::port::{Queue, QueueName};
+use crate::store::sql::PostgresOptions;
 use crate::wire::{Cipher, Keys};
 
 pub mod bench;
@@ -24,6 +25,7 @@ pub mod doctor;
 pub mod foreground;
 pub mod http;
 pub mod lanes;
+mod logins;
 mod metrics;
 pub mod php;
 pub mod presence;
@@ -50,6 +52,7 @@ pub struct App {
     pub stores: Stores,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    jobs_database: Arc<OnceLock<worker_jobs::resources::Database>>,
 }
 
 impl App {
@@ -75,6 +78,7 @@ impl App {
                             connection,
                             stores,
                             clock: Arc::new(SystemClock),
+                            jobs_database: Arc::default(),
                         });
                     }
                     Err(error) => OpenError::Store(error),
@@ -165,18 +169,25 @@ impl App {
             .build()?;
         Ok(Resources {
             http: Some(http),
-            database: self.database(),
+            database: self.jobs_database(),
         })
+    }
+
+    /// The one pool of the jobs of this process.
+    fn jobs_database(&self) -> Option<worker_jobs::resources::Database> {
+        if self.jobs_database.get().is_none() {
+            let made = self.database()?;
+            return Some(self.jobs_database.get_or_init(|| made).clone());
+        }
+        self.jobs_database.get().cloned()
     }
 
     /// The application's database, for jobs; connections are made when they are first used.
     fn database(&self) -> Option<worker_jobs::resources::Database> {
         let database = self.config.databases.default().ok()?;
-        let pool = if let Some(postgres) = connect::postgres(database) {
-            let search_path = [("search_path", postgres.quoted_search_path())];
-            let options = postgres.connect_options().options(search_path);
-            Pool::Postgres(pool_options().connect_lazy_with(options))
-        } else if let Some(mysql) = connect::mysql(database) {
+        let pool = if let Some(postgres) = connect::postgres(&self.config, database) {
+            Pool::Postgres(pool_options().connect_lazy_with(postgres_options(&postgres)))
+        } else if let Some(mysql) = connect::mysql(&self.config, database) {
             Pool::Mysql(pool_options().connect_lazy_with(mysql.connect_options()))
         } else if let Database::Sqlite { path: Some(path) } = database {
             let options = sqlx::sqlite::SqliteConnectOptions::new()
@@ -191,6 +202,12 @@ impl App {
             timezone: self.timezone(),
         })
     }
+}
+
+/// What a native job's connection to PostgreSQL is opened with.
+fn postgres_options(postgres: &PostgresOptions) -> sqlx::postgres::PgConnectOptions {
+    let search_path = [("search_path", postgres.quoted_search_path())];
+    postgres.connect_options().options(search_path)
 }
 
 /// A small pool: jobs share it, and the server has other clients.

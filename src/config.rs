@@ -5,7 +5,7 @@
 //! every field has been parsed into a type that cannot be wrong.
 //!
 //! The room must not know what the settings are used for: it opens no connection, starts nothing, and of the
-//! file system it looks only at `.env`, `artisan` and `worker.toml` (in [`Files::read`]), and for `worker doctor` at
+//! file system it looks only at `.env`, `artisan` and `worker.toml` and files of passwords (in [`Files::read`]), and for `worker doctor` at
 //! the application's cached configuration (in [`Clues::read`]).
 
 mod app;
@@ -19,6 +19,7 @@ mod failed;
 mod files;
 mod lanes;
 mod load;
+mod logins;
 mod php;
 mod queue;
 mod reader;
@@ -41,9 +42,10 @@ pub use self::database::{Database, Databases, Flavour, MysqlTls, SslMode};
 pub use self::env::{Env, ProcessEnv};
 pub use self::explain::{Effective, Origin, Sources};
 pub use self::failed::FailedStore;
-pub use self::files::{Files, TextFile};
+pub use self::files::{Files, SecretFile, TextFile};
 pub use self::lanes::QueueSettings;
 pub use self::load::{Inputs, Loaded};
+pub use self::logins::{Found, Login, LoginSource, Logins, Place};
 pub use self::php::{ChildEnv, Php};
 pub use self::queue::tasks::no_apalis_mysql;
 pub use self::queue::{QueueConnection, QueueKind};
@@ -79,6 +81,8 @@ pub struct Config {
     pub queues: Vec<QueueSettings>,
     /// Where health is served (`WORKER_HTTP`), never by default.
     pub http: Option<SocketAddr>,
+    /// Where users and passwords of servers are read anew when a server refuses them.
+    pub logins: Logins,
     connections: queue::Connections,
     unnamed: QueueSettings,
 }

@@ -8,6 +8,7 @@ pub mod apalis;
 pub mod backend;
 pub mod connect;
 pub mod error;
+mod login;
 pub mod port;
 pub mod redis;
 pub mod sql;

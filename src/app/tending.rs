@@ -1,4 +1,4 @@
-//! Looks after the child processes of a worker process.
+//! Looks after the child processes of a worker process, and what they were started with.
 
 use std::sync::Arc;
 
@@ -46,6 +46,7 @@ impl Tending {
             }
             others.spawn(async move { children.reap().await });
         }
+        others.spawn(super::logins::follow(app.clone(), pool.clone()));
         if let Some(pool) = &pool {
             let (watched, troubles) = (Arc::clone(pool), Arc::clone(&engine.troubles));
             others.spawn(php::watch(watched, troubles));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use super::reader::Reader;
 use super::vars::Variable;
-use super::{Problem, Secret};
+use super::{Login, Problem, Secret};
 
 /// One SQL database and how to reach it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,27 @@ pub enum Database {
         /// The schemas in which tables are looked for, default `public`.
         search_path: String,
     },
+}
+
+impl Database {
+    /// The same without its login, and the login; `None` for SQLite, which knows none.
+    pub(super) fn split(&self) -> Option<(Self, Login)> {
+        let mut server = self.clone();
+        let (Self::Mysql {
+            username, password, ..
+        }
+        | Self::Postgres {
+            username, password, ..
+        }) = &mut server
+        else {
+            return None;
+        };
+        let login = Login {
+            username: Some(std::mem::take(username)),
+            password: password.take(),
+        };
+        Some((server, login))
+    }
 }
 
 /// Which of the two the application calls its server.
@@ -137,6 +158,13 @@ impl Databases {
                 "sqlite, mysql, mariadb, pgsql",
             )),
         }
+    }
+
+    /// The connections that can be used.
+    pub(super) fn usable(&self) -> impl Iterator<Item = &Database> {
+        self.by_name
+            .values()
+            .filter_map(|database| database.as_ref().ok())
     }
 
     /// The connection that `var` names, else the default one.

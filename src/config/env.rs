@@ -50,9 +50,9 @@ impl Env for ProcessEnv {
     }
 }
 
-impl Env for BTreeMap<String, String> {
+impl<V: Clone + fmt::Debug + Into<OsString>> Env for BTreeMap<String, V> {
     fn get(&self, name: &str) -> Option<OsString> {
-        Self::get(self, name).map(OsString::from)
+        Self::get(self, name).cloned().map(Into::into)
     }
 
     fn names(&self) -> Vec<String> {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
-use super::{Env, Problem, vars};
+use super::{Env, Problem, Secret, vars};
 
 /// The files of one start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Files {
     pub dotenv: Option<TextFile>,
     /// `WORKER_CONFIG`, else `worker.toml` of the working directory.
     pub toml: Option<TextFile>,
+    /// The passwords in files, by the variables that name these.
+    pub secrets: BTreeMap<&'static str, SecretFile>,
     /// Paths that were set and lead nowhere, and files that cannot be read; [`super::Config::load`] reports them.
     pub problems: Vec<Problem>,
 }
@@ -29,6 +31,18 @@ pub struct TextFile {
     /// What it says.
     pub text: String,
 }
+
+/// A file that holds a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it holds, without the end of the line.
+    pub secret: Secret,
+}
+
+/// The most that a file of a password may hold: whatever is larger was named by mistake.
+const LARGEST_SECRET: u64 = 64 * 1024;
 
 impl Files {
     /// Looks for the files that `env` and `flags` point to.
@@ -63,12 +77,42 @@ impl Files {
         if config.is_some() && toml.is_none() {
             reader.problem(&vars::WORKER_CONFIG, "leads to no file that can be read");
         }
+        let mut secrets = BTreeMap::new();
+        for var in [&vars::REDIS_PASSWORD_FILE, &vars::DB_PASSWORD_FILE] {
+            let Some(path) = reader.path(var, working_dir) else {
+                continue;
+            };
+            match read_secret(&path) {
+                Ok(secret) => drop(secrets.insert(var.name, SecretFile { path, secret })),
+                Err(what) => reader.problem(var, what),
+            }
+        }
         Self {
             laravel_root,
             dotenv,
             toml,
+            secrets,
             problems: reader.problems,
         }
+    }
+}
+
+/// The password in the file at `path`, or what is wrong with it.
+fn read_secret(path: &Path) -> Result<Secret, String> {
+    let unreadable = |error: std::io::Error| format!("leads to no file that can be read: {error}");
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    file.take(LARGEST_SECRET + 1)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() {
+        Err("leads to a file that holds nothing".to_owned())
+    } else if secret.contains(['\n', '\0']) || text.len() as u64 > LARGEST_SECRET {
+        Err("leads to a file that holds more than a password in one line".to_owned())
+    } else {
+        Ok(Secret::new(secret))
     }
 }
 

@@ -7,8 +7,8 @@ use super::explain::{Origin, Sources};
 use super::reader::Reader;
 use super::toml::{self, QueueTable};
 use super::{
-    App, CacheStore, Config, Databases, Env, FailedStore, Files, Php, Problem, Problems, QUEUE_FLAGS, Redis,
-    VARIABLES, Warning, Worker, lanes, queue, vars, worker,
+    App, CacheStore, Config, Databases, Env, FailedStore, Files, Logins, Php, Problem, Problems, QUEUE_FLAGS,
+    Redis, VARIABLES, Warning, Worker, lanes, queue, vars, worker,
 };
 
 /// Everything that settings are made from. Nothing else is read.
@@ -55,6 +55,7 @@ impl Config {
     pub fn examine(inputs: &Inputs<'_>) -> (Loaded, Vec<Problem>) {
         let mut reader = Reader::new(inputs.env, &inputs.flags);
         reader.problems.clone_from(&inputs.files.problems);
+        reader.add_secrets(&inputs.files.secrets);
         if let Some(file) = &inputs.files.dotenv {
             reader.add_dotenv(file);
         }
@@ -118,6 +119,8 @@ fn read(
         unnamed,
         shown,
     } = lanes::read(reader, &worker, tables);
+    let places = [&vars::REDIS_PASSWORD, &vars::DB_PASSWORD].map(|var| reader.password_place(var));
+    let logins = Logins::new(inputs, places);
     let config = Config {
         app,
         redis,
@@ -129,6 +132,7 @@ fn read(
         php,
         queues,
         http,
+        logins,
         connections,
         unnamed,
     };

@@ -11,7 +11,7 @@ use super::dotenv::{self, Value};
 use super::explain::{Effective, Origin};
 use super::secret::MASK;
 use super::vars::{Shown, VARIABLES, Variable};
-use super::{Env, Problem, Secret, TextFile, Warning, units, url};
+use super::{Env, Place, Problem, Secret, SecretFile, TextFile, Warning, units, url};
 
 /// Reads settings for one start.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Reader<'a> {
     env: &'a dyn Env,
     flags: &'a BTreeMap<String, String>,
     dotenv: BTreeMap<String, (String, Origin)>,
+    secrets: BTreeMap<&'static str, SecretFile>,
     shown: BTreeMap<&'static str, (String, Origin)>,
     bad: BTreeSet<&'static str>,
     pub(super) problems: Vec<Problem>,
@@ -31,6 +32,7 @@ impl<'a> Reader<'a> {
             env,
             flags,
             dotenv: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             shown: BTreeMap::new(),
             bad: BTreeSet::new(),
             problems: Vec::new(),
@@ -56,6 +58,11 @@ impl<'a> Reader<'a> {
                 self.problems.push(problem.at(format!("line {}", error.line)));
             }
         }
+    }
+
+    /// Takes in what files of passwords hold.
+    pub(super) fn add_secrets(&mut self, secrets: &BTreeMap<&'static str, SecretFile>) {
+        self.secrets.clone_from(secrets);
     }
 
     /// Takes over the `.env` of another reader, not its problems.
@@ -156,6 +163,36 @@ impl<'a> Reader<'a> {
 
     pub(super) fn secret(&mut self, var: &'static Variable) -> Option<Secret> {
         self.text(var).map(Secret::new)
+    }
+
+    /// The password in `var`, or in the file that `file` names.
+    pub(super) fn password(&mut self, var: &'static Variable, file: &'static Variable) -> Option<Secret> {
+        let password = self.secret(var);
+        if self.text(file).is_none() {
+            return password;
+        }
+        if password.is_some() {
+            self.problem(
+                file,
+                format!("is set, and so is {}: keep one of the two", var.name),
+            );
+        }
+        self.show(var, MASK, Origin::Within(file.name));
+        self.secrets.get(file.name).map(|found| found.secret.clone())
+    }
+
+    /// Where the password in `var` is written, once all is read.
+    pub(super) fn password_place(&mut self, var: &'static Variable) -> Place {
+        let holder = match self.shown.get(var.name) {
+            Some((_, Origin::Within(name))) => VARIABLES.iter().find(|holder| holder.name == *name),
+            Some(_) | None => None,
+        };
+        let holder = holder.copied().unwrap_or(var);
+        Place {
+            variable: holder.name,
+            origin: self.origin(holder),
+            file: self.secrets.get(holder.name).map(|found| found.path.clone()),
+        }
     }
 
     /// The path in `var`, relative to `base`.

@@ -6,7 +6,7 @@ pub(super) use self::read::{Connection, connection, is_host};
 
 use std::path::PathBuf;
 
-use super::Secret;
+use super::{Login, Secret};
 
 /// Where Redis listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,4 +57,14 @@ pub struct Redis {
     pub session_db: u32,
     /// Number of the connection `queue`: `REDIS_QUEUE_DB`, default 3.
     pub queue_db: u32,
+}
+
+impl Redis {
+    /// User and password.
+    pub(super) fn login(&self) -> Login {
+        Login {
+            username: self.username.clone(),
+            password: self.password.clone(),
+        }
+    }
 }

@@ -95,6 +95,9 @@ variables! {
     REDIS_PORT Plain, "6379", "a number from 1 to 65535", "Port of the Redis server";
     REDIS_USERNAME Plain, "", "text", "User of the Redis server";
     REDIS_PASSWORD Secret, "", "text; null or nothing is no password", "Password of the Redis server";
+    REDIS_PASSWORD_FILE Plain, "",
+        "the path of a file with the password and no other line",
+        "In the place of REDIS_PASSWORD; read again when the server refuses the password";
     REDIS_PREFIX Plain, "slug of APP_NAME + _database_", "text, may be empty", "Prefix of every key in Redis";
     REDIS_DB Plain, "0", "a number from 0", "Database number of the Redis connection default";
     REDIS_CACHE_DB Plain, "1", "a number from 0", "Database number of the Redis connection cache";
@@ -120,6 +123,9 @@ variables! {
         "name of the database; for sqlite the path of the file, or :memory:", "Database";
     DB_USERNAME Plain, "root", "text", "User of the SQL server";
     DB_PASSWORD Secret, "", "text; null or nothing is no password", "Password of the SQL server";
+    DB_PASSWORD_FILE Plain, "",
+        "the path of a file with the password and no other line",
+        "In the place of DB_PASSWORD; read again when the server refuses the password";
     DB_SOCKET Plain, "", "a path", "Unix socket of the MySQL or MariaDB server; wins over DB_HOST";
     DB_SSLMODE Plain, "prefer",
         "disable, allow, prefer, require, verify-ca or verify-full", "Encryption of a PostgreSQL connection";

@@ -93,7 +93,7 @@ pub async fn open_queue(config: &Config, connection: &QueueConnection) -> Result
             Ok(Arc::new(SqlQueue::new(&db)))
         }
         QueueKind::ApalisRedis { db, .. } => Ok(Arc::new(ApalisRedis::new(&redis(config, *db))?)),
-        QueueKind::ApalisDatabase { database, .. } => Ok(Arc::new(apalis_sql(database)?)),
+        QueueKind::ApalisDatabase { database, .. } => Ok(Arc::new(apalis_sql(config, database)?)),
         QueueKind::Embedded { .. } => Ok(open(config, connection).await?.queue),
         QueueKind::Sync => Err(nothing_to_consume().into()),
     }
@@ -175,7 +175,7 @@ pub fn survey_sql(
     database: &config::Database,
 ) -> Result<Arc<dyn SqlSurvey>, OpenError> {
     let options = Opener::new(config, connection)?.options;
-    match (database, mysql(database), postgres(database)) {
+    match (database, mysql(config, database), postgres(config, database)) {
         (_, Some(mysql), _) => Ok(super::sql::survey_mysql(&mysql, &options)),
         (_, _, Some(postgres)) => Ok(super::sql::survey_postgres(&postgres, &options)),
         (config::Database::Sqlite { path: Some(path) }, ..) => {
@@ -195,7 +195,9 @@ pub fn survey_tasks(config: &Config, connection: &QueueConnection) -> Result<Opt
             let tasks = ApalisRedis::new(&redis(config, *db))?;
             Ok(Some(TaskSurvey::Redis(tasks)))
         }
-        QueueKind::ApalisDatabase { database, .. } => Ok(Some(TaskSurvey::Sql(apalis_sql(database)?))),
+        QueueKind::ApalisDatabase { database, .. } => {
+            Ok(Some(TaskSurvey::Sql(apalis_sql(config, database)?)))
+        }
         QueueKind::Redis { .. }
         | QueueKind::Database { .. }
         | QueueKind::Embedded { .. }
@@ -231,6 +233,7 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
             .password
             .as_ref()
             .map(|password| Password::new(password.expose())),
+        login: Some(config.logins.of_redis(redis)),
         db,
         prefix: redis.prefix.clone(),
         cluster: false,
@@ -239,7 +242,7 @@ fn redis(config: &Config, db: u32) -> RedisOptions {
 
 /// How to reach a database of the application that is MySQL or MariaDB; `None` for another one.
 #[must_use]
-pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
+pub fn mysql(config: &Config, place: &config::Database) -> Option<MysqlOptions> {
     let config::Database::Mysql {
         host,
         port,
@@ -249,10 +252,11 @@ pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
         password,
         tls,
         flavour: _,
-    } = database
+    } = place
     else {
         return None;
     };
+    let login = config.logins.of_database(place);
     Some(MysqlOptions {
         host: host.clone(),
         port: *port,
@@ -261,12 +265,13 @@ pub fn mysql(database: &config::Database) -> Option<MysqlOptions> {
         username: username.clone(),
         password: password.clone(),
         tls: tls.clone(),
+        login,
     })
 }
 
 /// How to reach a database of the application that is PostgreSQL; `None` for another one.
 #[must_use]
-pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
+pub fn postgres(config: &Config, place: &config::Database) -> Option<PostgresOptions> {
     let config::Database::Postgres {
         host,
         port,
@@ -275,10 +280,11 @@ pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
         password,
         sslmode,
         search_path,
-    } = database
+    } = place
     else {
         return None;
     };
+    let login = config.logins.of_database(place);
     Some(PostgresOptions {
         host: host.clone(),
         port: *port,
@@ -287,12 +293,13 @@ pub fn postgres(database: &config::Database) -> Option<PostgresOptions> {
         password: password.clone(),
         sslmode: *sslmode,
         search_path: search_path.clone(),
+        login,
     })
 }
 
 /// The tasks of Rust producers in a database.
-fn apalis_sql(database: &config::Database) -> Result<ApalisSql, Problem> {
-    match (database, postgres(database)) {
+fn apalis_sql(config: &Config, database: &config::Database) -> Result<ApalisSql, Problem> {
+    match (database, postgres(config, database)) {
         (_, Some(postgres)) => Ok(ApalisSql::postgres(&postgres)),
         (config::Database::Sqlite { path: Some(path) }, _) => {
             Ok(ApalisSql::sqlite(&SqliteOptions::new(path)))
@@ -362,7 +369,7 @@ impl<'a> Opener<'a> {
     async fn apalis(&mut self, database: &config::Database) -> Result<Stores, OpenError> {
         let db = self.database(database).await?;
         Ok(Stores {
-            queue: Arc::new(apalis_sql(database)?),
+            queue: Arc::new(apalis_sql(self.config, database)?),
             failed: self.failed(None).await?,
             cache: self.cache().await?,
             presence: Arc::new(SqlPresence::new(&db)),
@@ -374,7 +381,8 @@ impl<'a> Opener<'a> {
             return Ok(opened.clone());
         }
         let options = self.options.clone();
-        let opened = match (database, mysql(database), postgres(database)) {
+        let config = self.config;
+        let opened = match (database, mysql(config, database), postgres(config, database)) {
             (_, Some(mysql), _) => Database::mysql(&mysql, options),
             (_, _, Some(postgres)) => Database::postgres(&postgres, options),
             (config::Database::Sqlite { path: Some(path) }, ..) => {

@@ -44,6 +44,8 @@ pub(super) struct Server {
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
     pub(super) within: Option<&'static Variable>,
+    /// What holds the password, if not `DB_PASSWORD`.
+    pub(super) holder: Option<&'static Variable>,
 }
 
 impl Raw {
@@ -61,7 +63,7 @@ impl Raw {
             port: reader.number(&vars::DB_PORT, 1..=u16::MAX),
             database: reader.text(&vars::DB_DATABASE),
             username: reader.text(&vars::DB_USERNAME),
-            password: reader.secret(&vars::DB_PASSWORD),
+            password: reader.password(&vars::DB_PASSWORD, &vars::DB_PASSWORD_FILE),
             socket: reader.path(&vars::DB_SOCKET, &base),
             sslmode: sslmode.unwrap_or(SslMode::Prefer),
             ssl_ca: reader.path(&vars::MYSQL_ATTR_SSL_CA, &base),
@@ -128,6 +130,7 @@ impl Raw {
                 username: url.user.clone(),
                 password: url.password.clone(),
                 within: Some(var),
+                holder: url.password.is_some().then_some(*var),
             },
             (None, Some(railway)) if name != "pgsql" => railway.clone(),
             (None, _) => Server::default(),
@@ -160,14 +163,25 @@ impl Raw {
             (&vars::DB_PORT, server.port.map(|port| port.to_string())),
             (&vars::DB_DATABASE, server.database.clone()),
             (&vars::DB_USERNAME, server.username.clone()),
-            (
-                &vars::DB_PASSWORD,
-                server.password.as_ref().map(Secret::to_string),
-            ),
         ] {
             if let Some(value) = value {
                 reader.show(var, value, origin());
             }
+        }
+        let Some(holder) = server.holder else { return };
+        if reader.is_set(&vars::DB_PASSWORD_FILE) {
+            let what = format!(
+                "is set, and the password is in {}: keep one of the two",
+                holder.name
+            );
+            reader.problem(&vars::DB_PASSWORD_FILE, what);
+        }
+        if let Some(password) = &server.password {
+            reader.show(
+                &vars::DB_PASSWORD,
+                password.to_string(),
+                Origin::Within(holder.name),
+            );
         }
     }
 }
@@ -180,6 +194,7 @@ fn railway(reader: &mut Reader<'_>) -> Option<Server> {
         username: reader.text(&vars::MYSQLUSER),
         password: reader.secret(&vars::MYSQLPASSWORD),
         within: Some(&vars::MYSQLHOST),
+        holder: Some(&vars::MYSQLPASSWORD),
         host,
     };
     server.host.is_some().then_some(server)

@@ -66,7 +66,14 @@ impl Redis {
         let address = address(reader, url.as_ref());
         let (prefix, prefix_source, prefix_alternative) = prefix(reader, app_name);
         let username = reader.text(&vars::REDIS_USERNAME);
-        let password = reader.secret(&vars::REDIS_PASSWORD);
+        let password = reader.password(&vars::REDIS_PASSWORD, &vars::REDIS_PASSWORD_FILE);
+        if url.as_ref().is_some_and(|url| url.password.is_some()) && reader.is_set(&vars::REDIS_PASSWORD_FILE)
+        {
+            reader.problem(
+                &vars::REDIS_PASSWORD_FILE,
+                "is set, and so is a password in REDIS_URL: keep one of the two",
+            );
+        }
         let mut redis = Self {
             address,
             // As in Laravel, a URL with a password alone leaves no user.

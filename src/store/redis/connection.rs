@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue};
-use redis::{IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind, Value};
+use redis::{
+    ConnectionInfo, IntoConnectionInfo, Pipeline, RedisConnectionInfo, RedisError, ServerErrorKind, Value,
+};
 use tokio::sync::Mutex;
 
 use super::failure::Failure;
 use super::options::{RedisAddress, RedisOptions};
 use super::script::Script;
+use crate::config::Login;
 use crate::store::Error;
+use crate::store::login::Logon;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,7 +27,9 @@ const SILENCE: Duration = Duration::from_secs(12);
 
 /// The connection to one database, made when it is needed and replaced after it broke.
 pub(in crate::store) struct Connection {
-    client: Client,
+    info: ConnectionInfo,
+    db: i64,
+    logon: Logon,
     address: RedisAddress,
     slot: Mutex<Slot>,
 }
@@ -55,25 +61,34 @@ impl Connection {
     /// When the options cannot be used, such as a database number out of range.
     pub(in crate::store) fn new(options: &RedisOptions) -> Result<Self, Error> {
         let refuse = |error: &RedisError| Failure::of(error).during("use these Redis options");
-        let mut login = RedisConnectionInfo::default()
-            .set_db(i64::from(options.db))
-            .set_skip_set_lib_name();
-        if let Some(username) = &options.username {
-            login = login.set_username(username);
-        }
-        if let Some(password) = &options.password {
-            login = login.set_password(password.reveal());
-        }
         let info = address(&options.address)
             .into_connection_info()
             .map_err(|error| refuse(&error))?
-            .set_tcp_settings(tcp_settings())
-            .set_redis_settings(login);
-        Ok(Self {
-            client: Client::open(info).map_err(|error| refuse(&error))?,
+            .set_tcp_settings(tcp_settings());
+        let connection = Self {
+            info,
+            db: i64::from(options.db),
+            logon: Logon::new(options.first_login(), options.login.clone()),
             address: options.address.clone(),
             slot: Mutex::default(),
-        })
+        };
+        connection
+            .client(&connection.logon.login())
+            .map_err(|error| refuse(&error))?;
+        Ok(connection)
+    }
+
+    fn client(&self, login: &Login) -> Result<Client, RedisError> {
+        let mut settings = RedisConnectionInfo::default()
+            .set_db(self.db)
+            .set_skip_set_lib_name();
+        if let Some(username) = &login.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &login.password {
+            settings = settings.set_password(password.expose());
+        }
+        Client::open(self.info.clone().set_redis_settings(settings))
     }
 
     /// Sends one command and waits for its answer.
@@ -154,26 +169,53 @@ impl Connection {
         }
     }
 
+    /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
     async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, Failure> {
+        let used = self.logon.login();
+        let refused = match self.connect_as(&used, response_timeout).await {
+            Err(failure) if failure.login_refused => failure,
+            done => return done,
+        };
+        let Some(renewed) = self.logon.renew(&used).await else {
+            return Err(refused.advised(&self.logon.advice()));
+        };
+        let connected = self.connect_as(renewed.login(), response_timeout).await;
+        match &connected {
+            Ok(_) => self.logon.keep(renewed),
+            Err(failure) if failure.login_refused => {
+                return Err(refused.advised(&self.logon.advice()));
+            }
+            Err(_) => {}
+        }
+        connected
+    }
+
+    async fn connect_as(
+        &self,
+        login: &Login,
+        response_timeout: Option<Duration>,
+    ) -> Result<MultiplexedConnection, Failure> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(response_timeout);
+        let not_connected = |error: &RedisError| Failure::not_connected(error, &self.address);
         let mut connection = self
-            .client
+            .client(login)
+            .map_err(|error| not_connected(&error))?
             .get_multiplexed_async_connection_with_config(&config)
             .await
-            .map_err(|error| Failure::not_connected(&error, &self.address))?;
+            .map_err(|error| not_connected(&error))?;
         let mut name = redis::cmd("CLIENT");
         name.arg("SETNAME").arg("worker");
         // A name helps people who look at the server; a user without this right works as well.
         let named = tokio::time::timeout(CONNECT_TIMEOUT, name.query_async::<Value>(&mut connection)).await;
         match named {
-            Ok(Err(error)) if error.is_unrecoverable_error() => {
-                Err(Failure::not_connected(&error, &self.address))
+            Ok(Err(error)) if error.is_unrecoverable_error() || Failure::of(&error).login_refused => {
+                Err(not_connected(&error))
             }
             Err(_) => {
                 let silent = RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-                Err(Failure::not_connected(&silent, &self.address))
+                Err(not_connected(&silent))
             }
             Ok(_) => Ok(connection),
         }

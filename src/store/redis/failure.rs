@@ -13,6 +13,8 @@ pub(in crate::store) struct Failure {
     text: String,
     /// Whether the connection is of no further use.
     pub(in crate::store) reconnect: bool,
+    /// Whether the server does not take the user or the password.
+    pub(super) login_refused: bool,
 }
 
 impl Failure {
@@ -22,6 +24,7 @@ impl Failure {
             kind: Kind::Corrupt,
             text: "the reply has an unexpected form".to_owned(),
             reconnect: false,
+            login_refused: false,
         }
     }
 
@@ -31,6 +34,7 @@ impl Failure {
             kind: Kind::Refused,
             text: "the receipt was given by another store".to_owned(),
             reconnect: false,
+            login_refused: false,
         }
     }
 
@@ -40,6 +44,7 @@ impl Failure {
             kind: Kind::Refused,
             text: "a Redis queue does not keep failures".to_owned(),
             reconnect: false,
+            login_refused: false,
         }
     }
 
@@ -60,6 +65,7 @@ impl Failure {
             },
             text: format!("connect to {address}: {}", failure.text),
             reconnect: true,
+            login_refused: failure.login_refused,
         }
     }
 
@@ -83,6 +89,7 @@ impl Failure {
             kind,
             text,
             reconnect,
+            login_refused: hint == CREDENTIALS,
         }
     }
 
@@ -94,6 +101,15 @@ impl Failure {
             other => other,
         };
         Self { kind, ..self }
+    }
+
+    /// The same, with more that a person should know.
+    pub(super) fn advised(self, advice: &str) -> Self {
+        let text = match advice {
+            "" => self.text,
+            advice => format!("{}; {advice}", self.text),
+        };
+        Self { text, ..self }
     }
 
     /// The error of the verb, such as `reserve from queue "mail"`.
@@ -149,7 +165,7 @@ fn of_code(code: &str, said: &str) -> Meaning {
         (Kind::Transient, false, "")
     } else if is("NOPERM") || said.contains("ACL failure") || said.contains("can't run this command") {
         (Kind::Refused, false, RIGHTS)
-    } else if is("NOAUTH") || is("WRONGPASS") {
+    } else if is("NOAUTH") || is("WRONGPASS") || said.contains("Authentication required") {
         (Kind::Refused, true, CREDENTIALS)
     } else if is("WRONGTYPE") {
         (Kind::Refused, false, "a key of the queue holds something else")

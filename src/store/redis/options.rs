@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::config::{Login, LoginSource, Secret};
+
 /// A password. It does not print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
@@ -14,7 +16,7 @@ impl Password {
         Self(text.into())
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -59,6 +61,8 @@ pub struct RedisOptions {
     pub username: Option<String>,
     /// The password; `None` for none.
     pub password: Option<Password>,
+    /// Where another login is looked for when the server refuses this one; `None` for nowhere.
+    pub login: Option<LoginSource>,
     /// The database's number.
     pub db: u32,
     /// What the application puts before every key, such as `facturino_`.
@@ -66,4 +70,15 @@ pub struct RedisOptions {
     /// Whether queues are named with hash tags, `queues:{name}`, as Laravel 13 does on a cluster. It names
     /// keys only; redirections between a cluster's nodes are not followed.
     pub cluster: bool,
+}
+
+impl RedisOptions {
+    /// User and password to begin with.
+    pub(super) fn first_login(&self) -> Login {
+        let secret = |password: &Password| Secret::new(password.reveal());
+        Login {
+            username: self.username.clone(),
+            password: self.password.as_ref().map(secret),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::names::Tables;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{MysqlTls, Secret, SslMode};
+use crate::config::{Login, LoginSource, MysqlTls, Secret, SslMode};
 
 /// What holds for every engine.
 #[derive(Debug, Clone)]
@@ -59,12 +59,25 @@ pub struct MysqlOptions {
     pub password: Option<Secret>,
     /// How far the connection is encrypted and checked.
     pub tls: MysqlTls,
+    /// Where another login is looked for when the server refuses this one; `None` for nowhere.
+    pub login: Option<LoginSource>,
 }
 
 impl MysqlOptions {
+    /// User and password: those that servers took last.
+    #[must_use]
+    pub fn login(&self) -> Login {
+        login(&self.username, self.password.as_ref(), self.login.as_ref())
+    }
+
     /// What the driver connects with: `utf8mb4`, the server's own time zone, and no statement in any log.
     #[must_use]
     pub fn connect_options(&self) -> MySqlConnectOptions {
+        with_mysql_login(self.connect_options_of_nobody(), &self.login())
+    }
+
+    /// The same without a login.
+    pub(super) fn connect_options_of_nobody(&self) -> MySqlConnectOptions {
         let mode = match &self.tls {
             MysqlTls::Disabled => MySqlSslMode::Disabled,
             MysqlTls::Preferred => MySqlSslMode::Preferred,
@@ -75,16 +88,12 @@ impl MysqlOptions {
         let mut connect = MySqlConnectOptions::new()
             .host(&self.host)
             .port(self.port)
-            .username(&self.username)
             .database(&self.database)
             .ssl_mode(mode)
             .pipes_as_concat(false)
             .no_engine_substitution(false)
             .timezone(None)
             .disable_statement_logging();
-        if let Some(password) = &self.password {
-            connect = connect.password(password.expose());
-        }
         if let MysqlTls::VerifyCa(Some(authority)) | MysqlTls::VerifyIdentity(Some(authority)) = &self.tls {
             connect = connect.ssl_ca(authority);
         }
@@ -150,13 +159,26 @@ pub struct PostgresOptions {
     /// The schemas in which tables are looked for, in Laravel's form: names with commas or spaces between,
     /// in quotes or not; `$user` is the user's own.
     pub search_path: String,
+    /// Where another login is looked for when the server refuses this one; `None` for nowhere.
+    pub login: Option<LoginSource>,
 }
 
 impl PostgresOptions {
+    /// User and password: those that servers took last.
+    #[must_use]
+    pub fn login(&self) -> Login {
+        login(&self.username, self.password.as_ref(), self.login.as_ref())
+    }
+
     /// What connections are opened with, without the search path: certificates of authorities and of our own
     /// are taken from where libpq, and so PHP, takes them (`PGSSLROOTCERT`, `PGSSLCERT`, `PGSSLKEY`).
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
+        with_postgres_login(self.connect_options_of_nobody(), &self.login())
+    }
+
+    /// The same without a login.
+    pub(super) fn connect_options_of_nobody(&self) -> PgConnectOptions {
         let is_socket = self.host.starts_with('/');
         let sslmode = match self.sslmode {
             _ if is_socket => PgSslMode::Disable,
@@ -167,19 +189,14 @@ impl PostgresOptions {
             SslMode::VerifyCa => PgSslMode::VerifyCa,
             SslMode::VerifyFull => PgSslMode::VerifyFull,
         };
-        let options = PgConnectOptions::new_without_pgpass()
+        PgConnectOptions::new_without_pgpass()
             .host(&self.host)
             .port(self.port)
             .database(&self.database)
-            .username(&self.username)
             .ssl_mode(sslmode)
             .application_name("worker")
             .extra_float_digits(None)
-            .disable_statement_logging();
-        match &self.password {
-            Some(password) => options.password(password.expose()),
-            None => options,
-        }
+            .disable_statement_logging()
     }
 
     /// The schemas, each quoted, for `set search_path`.
@@ -194,6 +211,33 @@ impl PostgresOptions {
             .map(|name| format!("\"{}\"", name.replace('"', "\"\"")))
             .collect();
         quoted.join(", ")
+    }
+}
+
+/// The login that servers took last, else the one to begin with.
+fn login(username: &str, password: Option<&Secret>, source: Option<&LoginSource>) -> Login {
+    let first = || Login {
+        username: Some(username.to_owned()),
+        password: password.cloned(),
+    };
+    source.map_or_else(first, LoginSource::login)
+}
+
+/// Options that name nobody yet, with a login.
+pub(super) fn with_mysql_login(options: MySqlConnectOptions, login: &Login) -> MySqlConnectOptions {
+    let options = options.username(login.username.as_deref().unwrap_or_default());
+    match &login.password {
+        Some(password) => options.password(password.expose()),
+        None => options,
+    }
+}
+
+/// Options that name nobody yet, with a login.
+pub(super) fn with_postgres_login(options: PgConnectOptions, login: &Login) -> PgConnectOptions {
+    let options = options.username(login.username.as_deref().unwrap_or_default());
+    match &login.password {
+        Some(password) => options.password(password.expose()),
+        None => options,
     }
 }
 
@@ -217,6 +261,7 @@ mod tests {
                 password: None,
                 sslmode: SslMode::Prefer,
                 search_path: given.to_owned(),
+                login: None,
             };
             assert_eq!(options.quoted_search_path(), quoted);
         }

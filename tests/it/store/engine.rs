@@ -156,6 +156,7 @@ pub(crate) fn mysql_options(database: &harness::MariadbDatabase) -> MysqlOptions
         username: username.to_owned(),
         password: Some(Secret::new(password)),
         tls: MysqlTls::Preferred,
+        login: None,
     }
 }
 
@@ -170,6 +171,7 @@ pub(crate) fn postgres_options(database: &harness::PostgresDatabase) -> Postgres
         password: Some(Secret::new(password)),
         sslmode: SslMode::Prefer,
         search_path: "public".to_owned(),
+        login: None,
     }
 }
 
@@ -199,6 +201,7 @@ pub(crate) fn redis_options(redis: &harness::Redis) -> RedisOptions {
         },
         username: None,
         password: None,
+        login: None,
         db: 3,
         prefix: redis.prefix().to_owned(),
         cluster: false,

@@ -76,7 +76,7 @@ impl Mysql {
     pub(in crate::store::sql) fn open(mysql: &MysqlOptions, options: &SqlOptions) -> Self {
         let (schema, table) = names::schema_and_name(&options.tables.jobs);
         let setup = session::setup(&schema, &table);
-        let sessions = Sessions::new(mysql.connect_options(), mysql.tls.clone(), setup);
+        let sessions = Sessions::new(session::Door::new(mysql, setup));
         let engine = Arc::new(Engine::new(Names::new(options), sessions));
         let happened = Arc::new(Notify::new());
         let (waits, asks) = mpsc::channel(QUEUED);

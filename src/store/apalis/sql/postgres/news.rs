@@ -76,7 +76,7 @@ impl News {
             .acquire_timeout(OPEN)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_lazy_with(self.pool.door().listening().clone());
+            .connect_lazy_with(self.pool.door().listening());
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.eager_reconnect(false);
         listener.listen(CHANNEL).await?;

@@ -11,6 +11,8 @@ use crate::store::{Error, Kind};
 pub(super) enum Failure {
     /// There was no connection to be had: nothing was sent.
     Unreached(sqlx::Error),
+    /// The server does not take the user or the password, with what a person should know about it.
+    Denied(sqlx::Error, String),
     /// The server did not take a connection in time: nothing was sent.
     Slow(Duration),
     /// All connections were in use for this long: nothing was sent.
@@ -30,7 +32,7 @@ pub(super) fn number(error: &sqlx::Error) -> Option<u16> {
 impl Failure {
     fn number(&self) -> Option<u16> {
         match self {
-            Self::Unreached(error) | Self::Said(error) => number(error),
+            Self::Unreached(error) | Self::Denied(error, _) | Self::Said(error) => number(error),
             Self::Slow(_) | Self::Busy(_) | Self::Silent(_) => None,
         }
     }
@@ -43,7 +45,7 @@ impl Failure {
         match self {
             Self::Slow(_) | Self::Busy(_) => Kind::Transient,
             Self::Silent(_) => Kind::Lost,
-            Self::Unreached(error) => match error {
+            Self::Unreached(error) | Self::Denied(error, _) => match error {
                 sqlx::Error::Io(_) if !is_tls(error) => Kind::Transient,
                 _ => Kind::Refused,
             },
@@ -90,6 +92,8 @@ impl Failure {
         let kind = self.kind();
         let said = match self {
             Self::Unreached(error) | Self::Said(error) => explain(&error),
+            Self::Denied(error, advice) if advice.is_empty() => explain(&error),
+            Self::Denied(error, advice) => format!("{}; {advice}", explain(&error)),
             Self::Slow(time) => format!("the server took no connection within {} s", time.as_secs()),
             Self::Busy(time) => format!("all connections were in use for {} s", time.as_secs()),
             Self::Silent(time) => format!("the server did not answer within {} s", time.as_secs()),
@@ -117,6 +121,11 @@ pub(super) fn is_tls(error: &sqlx::Error) -> bool {
         sqlx::Error::Io(io) => io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()),
         _ => false,
     }
+}
+
+/// Whether the server does not take the user or the password.
+pub(super) fn is_of_login(error: &sqlx::Error) -> bool {
+    matches!(number(error), Some(1045 | 1698))
 }
 
 /// Whether the row is there already.

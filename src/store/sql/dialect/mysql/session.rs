@@ -5,15 +5,71 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlRow, MySqlSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection, Row};
 
-use super::error::{Failure, is_tls};
+use super::error::{Failure, is_of_login, is_tls};
 use super::version::skips_locked;
-use crate::config::MysqlTls;
+use crate::config::{Login, MysqlTls};
+use crate::store::login::Logon;
+use crate::store::sql::options::{MysqlOptions, with_mysql_login};
 
 /// How long a server may take to give a connection.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long a connection that rested may take to show that it lives.
 const PING: Duration = Duration::from_secs(3);
+
+/// Where and how to connect.
+#[derive(Debug)]
+pub(super) struct Door {
+    options: MySqlConnectOptions,
+    tls: MysqlTls,
+    logon: Logon,
+    setup: String,
+}
+
+impl Door {
+    /// The way to a server. New connections are set up by `setup`, whose last statement tells the server's version and
+    /// the type of the column `attempts`.
+    pub(super) fn new(options: &MysqlOptions, setup: String) -> Self {
+        Self {
+            options: options.connect_options_of_nobody(),
+            tls: options.tls.clone(),
+            logon: Logon::new(options.login(), options.login.clone()),
+            setup,
+        }
+    }
+
+    /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
+    async fn open(&self) -> Result<MySqlConnection, Failure> {
+        let used = self.logon.login();
+        let refused = match self.open_as(&used).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if is_of_login(&error) => error,
+            Err(error) => return Err(Failure::Unreached(error)),
+        };
+        let Some(renewed) = self.logon.renew(&used).await else {
+            return Err(Failure::Denied(refused, self.logon.advice()));
+        };
+        match self.open_as(renewed.login()).await {
+            Ok(connection) => {
+                self.logon.keep(renewed);
+                Ok(connection)
+            }
+            Err(error) if is_of_login(&error) => Err(Failure::Denied(error, self.logon.advice())),
+            Err(error) => Err(Failure::Unreached(error)),
+        }
+    }
+
+    async fn open_as(&self, login: &Login) -> Result<MySqlConnection, sqlx::Error> {
+        let options = with_mysql_login(self.options.clone(), login);
+        match options.connect().await {
+            // What is merely preferred can be done without.
+            Err(error) if self.tls == MysqlTls::Preferred && is_tls(&error) => {
+                options.ssl_mode(MySqlSslMode::Disabled).connect().await
+            }
+            connected => connected,
+        }
+    }
+}
 
 /// A connection and what its server can do.
 pub(super) struct Session {
@@ -23,37 +79,27 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects and sets the connection up by `setup`, whose last statement tells the server's version and
-    /// the type of the column `attempts`.
-    pub(super) async fn connect(
-        options: &MySqlConnectOptions,
-        tls: &MysqlTls,
-        setup: &str,
-    ) -> Result<Self, Failure> {
+    /// Connects through `door` and sets the connection up.
+    pub(super) async fn connect(door: &Door) -> Result<Self, Failure> {
         let connecting = async {
-            let connected = match options.connect().await {
-                // What is merely preferred can be done without.
-                Err(error) if *tls == MysqlTls::Preferred && is_tls(&error) => {
-                    options.clone().ssl_mode(MySqlSslMode::Disabled).connect().await
-                }
-                connected => connected,
-            };
-            let mut session = Self {
-                connection: connected?,
+            let session = Self {
+                connection: door.open().await?,
                 skips_locked: false,
                 most_attempts: 0,
             };
-            let rows = session.rows(setup.to_owned()).await?;
-            let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
-            let version: String = row.try_get_unchecked(0)?;
-            session.skips_locked = skips_locked(&version);
-            session.most_attempts = most(row.try_get_unchecked::<Option<&str>, _>(1)?.unwrap_or_default());
-            Ok(session)
+            session.set_up(&door.setup).await.map_err(Failure::Unreached)
         };
-        match tokio::time::timeout(CONNECT, connecting).await {
-            Ok(connected) => connected.map_err(Failure::Unreached),
-            Err(_elapsed) => Err(Failure::Slow(CONNECT)),
-        }
+        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        connected.unwrap_or(Err(Failure::Slow(CONNECT)))
+    }
+
+    async fn set_up(mut self, setup: &str) -> Result<Self, sqlx::Error> {
+        let rows = self.rows(setup.to_owned()).await?;
+        let row = rows.last().ok_or(sqlx::Error::RowNotFound)?;
+        let version: String = row.try_get_unchecked(0)?;
+        self.skips_locked = skips_locked(&version);
+        self.most_attempts = most(row.try_get_unchecked::<Option<&str>, _>(1)?.unwrap_or_default());
+        Ok(self)
     }
 
     /// Runs statements separated by `;` and returns the rows of all of them.

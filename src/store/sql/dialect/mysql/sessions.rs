@@ -12,13 +12,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::mysql::MySqlConnectOptions;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::error::Failure;
-use super::session::Session;
+use super::session::{Door, Session};
 use super::verb::Verb;
-use crate::config::MysqlTls;
 use crate::store::Error;
 
 /// Connections at a time.
@@ -47,9 +45,7 @@ const LOCK_WAITS: u32 = 3;
 
 /// The connections.
 pub(super) struct Sessions {
-    options: MySqlConnectOptions,
-    tls: MysqlTls,
-    setup: String,
+    door: Door,
     resting: Mutex<Vec<Resting>>,
     all: Semaphore,
     claims: Semaphore,
@@ -70,11 +66,9 @@ struct Busy<'a> {
 }
 
 impl Sessions {
-    pub(super) fn new(options: MySqlConnectOptions, tls: MysqlTls, setup: String) -> Self {
+    pub(super) fn new(door: Door) -> Self {
         Self {
-            options,
-            tls,
-            setup,
+            door,
             resting: Mutex::default(),
             all: Semaphore::new(MOST),
             claims: Semaphore::new(CLAIMS),
@@ -153,7 +147,7 @@ impl Sessions {
             }
             self.resting().clear();
         }
-        let session = Session::connect(&self.options, &self.tls, &self.setup).await?;
+        let session = Session::connect(&self.door).await?;
         Ok(Busy {
             session,
             made: Instant::now(),

@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sqlx::Row;
-use sqlx::mysql::{MySqlConnectOptions, MySqlRow};
+use sqlx::mysql::MySqlRow;
 
 use super::error::Failure;
 use super::names::{NOW, schema_and_name};
-use super::session::{Session, setup};
+use super::session::{Door, Session, setup};
 use super::text::exactly;
 use crate::clock::{Clock, SystemClock};
-use crate::config::MysqlTls;
 use crate::store::Error;
 use crate::store::port::survey::{
     Ask, Column, Failures, Holds, Product, QUEUES_MOST, QueueState, SAMPLE_MOST, Server, SqlSurvey, Survey,
@@ -25,8 +24,7 @@ use crate::store::sql::survey::{PINGS, SAMPLE_LARGEST, grouped, median};
 
 /// Looks at one database.
 pub(in crate::store::sql) struct MysqlSurvey {
-    connect: MySqlConnectOptions,
-    tls: MysqlTls,
+    door: Door,
     tables: Tables,
 }
 
@@ -41,9 +39,9 @@ type Asked<T> = Result<T, sqlx::Error>;
 impl MysqlSurvey {
     /// A look at the database that `options` name. Nothing is sent yet.
     pub(in crate::store::sql) fn new(options: &MysqlOptions, tables: &Tables) -> Self {
+        let (schema, name) = schema_and_name(&tables.jobs);
         Self {
-            connect: options.connect_options(),
-            tls: options.tls.clone(),
+            door: Door::new(options, setup(&schema, &name)),
             tables: tables.clone(),
         }
     }
@@ -55,9 +53,7 @@ impl MysqlSurvey {
         question: impl AsyncFnOnce(&mut Session, &Tables) -> Asked<T>,
     ) -> Result<T, Error> {
         let failed = |failure: Failure| failure.into_error(action.to_owned());
-        let (schema, name) = schema_and_name(&self.tables.jobs);
-        let setup = setup(&schema, &name);
-        let session = Session::connect(&self.connect, &self.tls, &setup).await;
+        let session = Session::connect(&self.door).await;
         let mut session = session.map_err(failed)?;
         let answer = async {
             session.execute("start transaction read only".to_owned()).await?;

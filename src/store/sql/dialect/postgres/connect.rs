@@ -7,9 +7,10 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tracing::info;
 
-use super::error::{Failure, is_of_a_pooler, wants_encryption};
-use crate::config::SslMode;
-use crate::store::sql::options::PostgresOptions;
+use super::error::{Failure, is_of_a_pooler, is_of_login, wants_encryption};
+use crate::config::{Login, SslMode};
+use crate::store::login::Logon;
+use crate::store::sql::options::{PostgresOptions, with_postgres_login};
 
 /// How long it may take until a new connection is ready.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -34,6 +35,7 @@ pub(in crate::store) struct Link {
 pub(in crate::store) struct Door {
     plain: PgConnectOptions,
     direct: PgConnectOptions,
+    logon: Logon,
     /// What a session must hold to be ours alone.
     mark: String,
     search_path: String,
@@ -44,7 +46,7 @@ pub(in crate::store) struct Door {
 
 impl Door {
     pub(in crate::store) fn new(options: &PostgresOptions) -> Self {
-        let plain = options.connect_options();
+        let plain = options.connect_options_of_nobody();
         let search_path = options.quoted_search_path();
         let mark = format!("{:016x}", fastrand::u64(..));
         let direct = plain.clone().options([
@@ -65,6 +67,7 @@ impl Door {
         Self {
             plain,
             direct,
+            logon: Logon::new(options.login(), options.login.clone()),
             mark,
             search_path,
             or_encrypted: options.sslmode == SslMode::Allow,
@@ -103,6 +106,11 @@ impl Door {
     pub(in crate::store) async fn connect(&self) -> Result<Link, Failure> {
         let failed = |error| Failure::Connect {
             place: self.place.clone(),
+            advice: if is_of_login(&error) {
+                self.logon.advice()
+            } else {
+                String::new()
+            },
             error,
         };
         let connected = tokio::time::timeout(CONNECT, self.recognise()).await;
@@ -152,18 +160,34 @@ impl Door {
         Ok(Link { connection, pid })
     }
 
+    /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
     async fn open(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+        let used = self.logon.login();
+        let refused = match self.open_as(options, &used).await {
+            Err(error) if is_of_login(&error) => error,
+            done => return done,
+        };
+        let Some(renewed) = self.logon.renew(&used).await else {
+            return Err(refused);
+        };
+        let connection = self.open_as(options, renewed.login()).await?;
+        self.logon.keep(renewed);
+        Ok(connection)
+    }
+
+    async fn open_as(&self, options: &PgConnectOptions, login: &Login) -> Result<PgConnection, sqlx::Error> {
+        let options = with_postgres_login(options.clone(), login);
         match options.connect().await {
             // libpq's `allow`: encrypted when the server insists.
             Err(error) if self.or_encrypted && wants_encryption(&error) => {
-                options.clone().ssl_mode(PgSslMode::Require).connect().await
+                options.ssl_mode(PgSslMode::Require).connect().await
             }
             opened => opened,
         }
     }
 
     /// What a listener's connection is opened with.
-    pub(in crate::store) fn listening(&self) -> &PgConnectOptions {
-        &self.direct
+    pub(in crate::store) fn listening(&self) -> PgConnectOptions {
+        with_postgres_login(self.direct.clone(), &self.logon.login())
     }
 }

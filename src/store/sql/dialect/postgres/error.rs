@@ -13,6 +13,8 @@ pub(in crate::store) enum Failure {
         place: String,
         /// Why not.
         error: sqlx::Error,
+        /// What a person should know about a login that was refused; empty otherwise.
+        advice: String,
     },
     /// All our connections were in use for too long.
     Busy,
@@ -37,13 +39,16 @@ impl Failure {
                 Error::new(Kind::Transient, action, said)
             }
             Self::Unfit(why) => Error::new(Kind::Refused, action, *why),
-            Self::Connect { place, error } => {
+            Self::Connect { place, error, advice } => {
                 let kind = match kind(error) {
                     // Nothing was executed.
                     Kind::Lost => Kind::Transient,
                     kind => kind,
                 };
-                let said = format!("cannot connect to PostgreSQL at {place}: {}", explain(error));
+                let mut said = format!("cannot connect to PostgreSQL at {place}: {}", explain(error));
+                if !advice.is_empty() {
+                    said = format!("{said}; {advice}");
+                }
                 Error::new(kind, action, said)
             }
             Self::Run(error) => Error::new(kind(error), action, explain(error)),
@@ -87,6 +92,11 @@ pub(in crate::store) fn is_of_a_pooler(error: &sqlx::Error) -> bool {
         Some("08P01") => explain(error).contains("startup parameter"),
         _ => false,
     }
+}
+
+/// Whether the server does not take the user or the password.
+pub(in crate::store) fn is_of_login(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some("28P01" | "28000"))
 }
 
 /// Whether the server refuses connections without encryption.

@@ -207,7 +207,7 @@ async fn open(db: &Shared, channel: &str) -> Result<Option<PgListener>, sqlx::Er
         .acquire_timeout(OPEN)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(db.pool.door().listening().clone());
+        .connect_lazy_with(db.pool.door().listening());
     let mut listener = PgListener::connect_with(&pool).await?;
     listener.eager_reconnect(false);
     let test = format!("{channel}_{:016x}", fastrand::u64(..));
