@@ -76,7 +76,7 @@ pub async fn examine(of: &Examination<'_>) -> Report {
     };
     let php = async {
         let base = config.app.base_path.clone().filter(|_| !of.native_only)?;
-        Some(php::examine(&config.php, base).await)
+        Some(php::examine(config, base).await)
     };
     let stores = join_all(targets(of).into_iter().map(|target| visit(target, of, &ask)));
     let (stores, php) = futures_util::join!(stores, php);

@@ -116,7 +116,7 @@ fn pool(
     base: PathBuf,
     (tasks, reaper): (&mut JoinSet<()>, &mut JoinSet<()>),
 ) -> anyhow::Result<Arc<Pool>> {
-    let mut settings = php::settings(&app.config.php, base, Sink::Terminal);
+    let mut settings = php::settings(&app.config, base, Sink::Terminal);
     settings.processes = 1;
     let children = Children::new()?;
     let pool = Pool::new(settings, children.clone());

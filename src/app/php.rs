@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::App;
-use crate::config::Php;
+use crate::config::Config;
 use crate::exit::{Exit, Failure};
 use crate::runner::php::children::Children;
 use crate::runner::php::output::Sink;
@@ -38,13 +38,14 @@ impl Runners {
 
 /// Processes for the application at `base`, as configured.
 #[must_use]
-pub fn settings(php: &Php, base: PathBuf, sink: Sink) -> Settings {
+pub fn settings(config: &Config, base: PathBuf, sink: Sink) -> Settings {
+    let (php, of_children) = (&config.php, config.clone());
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     Settings {
         binary: php.binary.clone(),
         args: php.args.clone(),
         base,
-        env: php.env.0.clone(),
+        env: Arc::new(move || of_children.php_env()),
         processes: php.processes.unwrap_or_else(cores),
         max_jobs: php.max_jobs,
         max_age: php.max_age,
@@ -89,7 +90,7 @@ pub fn pool(
             None => return Ok(None),
         },
     };
-    let mut settings = settings(&app.config.php, base, Sink::Log);
+    let mut settings = settings(&app.config, base, Sink::Log);
     settings.memory_mb = memory_mb.unwrap_or(settings.memory_mb);
     Ok(Some(Pool::new(settings, children.clone())))
 }

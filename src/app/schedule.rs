@@ -105,7 +105,7 @@ impl Schedule {
             .arg(self.base.join("artisan"))
             .arg("schedule:run")
             .env_clear()
-            .envs(php.env.0.iter().map(|(name, value)| (name, value)))
+            .envs(self.app.config.php_env())
             .current_dir(&self.base);
         match self.children.spawn(command).await {
             Ok(child) => {

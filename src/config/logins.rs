@@ -185,7 +185,8 @@ impl LoginSource {
         self.found().login
     }
 
-    fn found(&self) -> Found {
+    /// The login in use, with its place.
+    pub(super) fn found(&self) -> Found {
         let known = self.logins.lock();
         let taken = known.taken.iter().find(|(server, _)| *server == self.server);
         taken.map_or_else(

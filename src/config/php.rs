@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reader::Reader;
-use super::{Env, vars};
+use super::{Config, Env, Found, LoginSource, vars};
 
 /// How PHP jobs are run. Used only where there is an application.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,11 +32,27 @@ pub struct Php {
 
 /// Variables for PHP. They may be secret, so they are not shown.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct ChildEnv(pub Vec<(OsString, OsString)>);
+pub struct ChildEnv {
+    variables: Vec<(OsString, OsString)>,
+    /// The names that may be passed on, each with one `*` at most.
+    allowed: Vec<String>,
+}
+
+impl ChildEnv {
+    fn allows(&self, name: &str) -> bool {
+        let fits = |pattern: &String| match pattern.split_once('*') {
+            Some((start, end)) => {
+                name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+            }
+            None => pattern == name,
+        };
+        self.allowed.iter().any(fits)
+    }
+}
 
 impl fmt::Debug for ChildEnv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ChildEnv({} variables)", self.0.len())
+        write!(f, "ChildEnv({} variables)", self.variables.len())
     }
 }
 
@@ -72,45 +88,66 @@ impl Php {
                 .number(&vars::WORKER_PHP_MEMORY_MB, 0..=1_000_000)
                 .unwrap_or(256),
             isolate: list(reader.text(&vars::WORKER_PHP_ISOLATE)),
-            env: child_env(env, &allowed, reader.flag(vars::APP_ENV.flag)),
+            env: child_env(env, allowed, reader.flag(vars::APP_ENV.flag)),
         }
     }
 }
 
-fn child_env(env: &dyn Env, allowed: &[String], app_env: Option<&str>) -> ChildEnv {
+fn child_env(env: &dyn Env, allowed: Vec<String>, app_env: Option<&str>) -> ChildEnv {
     let is_own = |name: &String| OWN.iter().any(|own| name.starts_with(own));
-    let is_allowed = |name: &String| {
-        let fits = |pattern: &String| match pattern.split_once('*') {
-            Some((start, end)) => {
-                name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-            }
-            None => pattern == name,
-        };
-        allowed.iter().any(fits)
+    let mut child = ChildEnv {
+        variables: Vec::new(),
+        allowed,
     };
     let names = env.names().into_iter();
-    let names = names.filter(|name| is_allowed(name) && !is_own(name));
-    let mut variables: Vec<_> = names
-        .filter_map(|name| {
-            let value = env.get(&name)?;
-            Some((OsString::from(name), value))
-        })
-        .collect();
+    let names = names.filter(|name| child.allows(name) && !is_own(name));
+    let variables = names.filter_map(|name| {
+        let value = env.get(&name)?;
+        Some((OsString::from(name), value))
+    });
+    child.variables = variables.collect();
     if let Some(app_env) = app_env {
-        variables.retain(|(name, _)| name != "APP_ENV");
-        variables.push(("APP_ENV".into(), app_env.into()));
+        set(&mut child.variables, "APP_ENV", app_env);
     }
-    ChildEnv(variables)
+    child
+}
+
+fn set(variables: &mut Vec<(OsString, OsString)>, name: &str, value: &str) {
+    variables.retain(|(known, _)| known != name);
+    variables.push((name.into(), value.into()));
+}
+
+impl Config {
+    /// The environment of a PHP process that starts now. A password that a file holds is in it by the name that
+    /// Laravel knows, as far as `WORKER_PHP_ENV` allows that.
+    #[must_use]
+    pub fn php_env(&self) -> Vec<(OsString, OsString)> {
+        let mut variables = self.php.env.variables.clone();
+        let redis = Some(self.logins.of_redis(&self.redis));
+        let database = self.databases.default().ok();
+        let sql = database.and_then(|database| self.logins.of_database(database));
+        for (var, source) in [(&vars::REDIS_PASSWORD, redis), (&vars::DB_PASSWORD, sql)] {
+            let found = source.as_ref().map(LoginSource::found);
+            if let Some(Found { login, place }) = found
+                && let Some(password) = login.password
+                && place.file.is_some()
+                && self.php.env.allows(var.name)
+            {
+                set(&mut variables, var.name, password.expose());
+            }
+        }
+        variables
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Files;
     use super::super::testing::{load, load_all, problems};
+    use super::super::{Files, Secret, SecretFile};
 
     fn names(env: &[(&str, &str)], flags: &[(&str, &str)]) -> Vec<String> {
-        let php = load_all(env, flags, Files::default()).unwrap().config.php;
-        let pairs = php.env.0.into_iter();
+        let config = load_all(env, flags, Files::default()).unwrap().config;
+        let pairs = config.php_env().into_iter();
         pairs
             .map(|(name, value)| format!("{}={}", name.display(), value.display()))
             .collect()
@@ -151,6 +188,31 @@ mod tests {
         ] {
             assert_eq!(problems(&[(name, value)]).len(), 1, "{name}");
         }
+    }
+
+    #[test]
+    fn php_gets_a_password_of_a_file_by_laravels_name() {
+        let secret = SecretFile {
+            path: "/run/redis".into(),
+            secret: Secret::new("hunter2"),
+        };
+        let files = Files {
+            secrets: [("REDIS_PASSWORD_FILE", secret)].into(),
+            ..Files::default()
+        };
+        let passed = |allowed| {
+            let env = [
+                ("QUEUE_CONNECTION", "sync"),
+                ("REDIS_PASSWORD", "null"),
+                ("REDIS_PASSWORD_FILE", "/run/redis"),
+                ("WORKER_PHP_ENV", allowed),
+            ];
+            let env = load_all(&env, &[], files.clone()).unwrap().config.php_env();
+            let mut passed = env.into_iter().filter(|(name, _)| name == "REDIS_PASSWORD");
+            (passed.next().map(|(_, value)| value), passed.count())
+        };
+        assert_eq!(passed("*"), (Some("hunter2".into()), 0));
+        assert_eq!(passed("APP_*"), (None, 0));
     }
 
     #[test]

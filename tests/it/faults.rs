@@ -35,6 +35,7 @@ mod postgres;
 mod redis_restart;
 mod redis_trouble;
 mod report;
+mod secrets;
 mod soak;
 mod sqlite;
 mod stage;

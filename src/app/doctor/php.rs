@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::app::php;
-use crate::config;
+use crate::config::Config;
 use crate::doctor::{Booted, Engine, JobClass, Loads, Php};
 use crate::runner::php::children::Children;
 use crate::runner::php::output::Sink;
@@ -25,17 +25,17 @@ const IN_ALL: Duration = Duration::from_secs(60);
 /// How many processes may be ended by classes that cannot be loaded.
 const PROCESSES: usize = 20;
 
-/// Asks the binary of `settings` about the application at `base`. Of its own, it changes nothing there.
-pub(super) async fn examine(settings: &config::Php, base: PathBuf) -> Php {
+/// Asks the PHP that `config` names about the application at `base`. Of its own, it changes nothing there.
+pub(super) async fn examine(config: &Config, base: PathBuf) -> Php {
     let mut php = Php {
-        binary: settings.binary.display().to_string(),
+        binary: config.php.binary.display().to_string(),
         base: base.display().to_string(),
         engine: Err(String::new()),
         application: None,
         classes: Vec::new(),
         unseen: None,
     };
-    if let Err(why) = ask(settings, base, &mut php).await {
+    if let Err(why) = ask(config, base, &mut php).await {
         match &mut php.engine {
             Err(none) => *none = why,
             Ok(_) => php.unseen = Some(why),
@@ -48,14 +48,14 @@ pub(super) async fn examine(settings: &config::Php, base: PathBuf) -> Php {
 ///
 /// # Errors
 /// Why something was not.
-async fn ask(settings: &config::Php, base: PathBuf, php: &mut Php) -> Result<(), String> {
+async fn ask(config: &Config, base: PathBuf, php: &mut Php) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot be started: {error}");
     let lists = Lists::new().map_err(|error| format!("was not started: no temporary directory: {error}"))?;
     let children = Children::new().map_err(failed)?;
     let mut reaper = JoinSet::new();
     let reaped = children.clone();
     reaper.spawn(async move { reaped.reap().await });
-    let settings = php::settings(settings, base, Sink::Log);
+    let settings = php::settings(config, base, Sink::Log);
     let started = Instant::now();
     for _ in 0..PROCESSES {
         let limit = LIMIT.min(IN_ALL.saturating_sub(started.elapsed()));

@@ -39,7 +39,7 @@ pub(super) fn command(settings: &Settings, script: &str, descriptor: i32) -> Com
         .args(["-r", script, "--", &descriptor.to_string()])
         .arg(&settings.base)
         .env_clear()
-        .envs(settings.env.iter().map(|(name, value)| (name, value)))
+        .envs((settings.env)())
         .current_dir(&settings.base);
     command
 }

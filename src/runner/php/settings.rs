@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::output::Sink;
+
+/// Makes the whole environment of a process that starts.
+pub type Environment = Arc<dyn Fn() -> Vec<(OsString, OsString)> + Send + Sync>;
 
 /// The settings of a pool.
 #[derive(Clone)]
@@ -15,8 +19,8 @@ pub struct Settings {
     pub args: Vec<String>,
     /// The directory that holds `artisan`.
     pub base: PathBuf,
-    /// The whole environment of a process.
-    pub env: Vec<(OsString, OsString)>,
+    /// The whole environment of a process, asked for at each start.
+    pub env: Environment,
     /// How many processes.
     pub processes: usize,
     /// How many jobs a process runs; zero for no limit.

@@ -83,6 +83,13 @@ impl Daemon {
         self
     }
 
+    /// Takes an environment variable out again.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
     /// What a command run to its end finds on its standard input.
     #[must_use]
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Self {
