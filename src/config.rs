@@ -5,8 +5,8 @@
 //! every field has been parsed into a type that cannot be wrong.
 //!
 //! The room must not know what the settings are used for: it opens no connection, starts nothing, and of the
-//! file system it looks only at `.env`, `artisan` and `worker.toml` and files of passwords (in [`Files::read`]), and for `worker doctor` at
-//! the application's cached configuration (in [`Clues::read`]).
+//! file system it looks only at `.env`, `artisan`, `worker.toml` and files of passwords (in [`Files::read`]), and for
+//! `worker doctor` at the application's cached configuration (in [`Clues::read`]).
 
 mod app;
 mod cache;

@@ -211,7 +211,19 @@ fn a_new_mariadb_login_is_taken_from_a_url_in_the_dotenv() {
         }),
         job: stage.job(1000),
         slots: 10,
-        then: Box::new(|_, _| {}),
+        then: Box::new(|worker, _| {
+            // A native job has connections of its own.
+            let (prune, before) = (r"Processed App\\Jobs\\PruneExpiredRecords", worker.lines().len());
+            let job = Job::new(r"App\Jobs\PruneExpiredRecords");
+            stage.push_raw("default", job.text(false).as_bytes());
+            wait_until(DEADLINE, || {
+                worker
+                    .lines()
+                    .iter()
+                    .skip(before)
+                    .any(|line| line.contains(prune))
+            });
+        }),
     }
     .turn(how_many(2, 10));
     database.execute(&format!("drop user '{user}'@'%'"));
@@ -326,6 +338,45 @@ fn a_file_that_is_away_keeps_the_old_password_and_refuses_a_start() {
         ),
         (1, 1, 0)
     );
+    let tally = Expect::default().check(&stage);
+    stage.stop(worker);
+    deed.done(1, &tally);
+}
+
+/// A server that had none gets a password: it says so in other words, to a command and not to the login.
+#[test]
+fn a_first_password_is_taken_up() {
+    let (_server, redis, stage) = own_redis();
+    let deed = Deed::on(&stage, "F9");
+    let clients = || {
+        let list: String = redis.query(&["CLIENT", "LIST"]);
+        let ids = list
+            .lines()
+            .filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+        ids.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The test's own connection, which stays.
+    stage.push("default", &stage.job(5).with("maxTries", 1).times(1));
+    let ours = clients();
+    let address = free_address();
+    let worker = stage.worker(&ARGS).env("WORKER_HTTP", &address);
+    let file = dotenv(&worker);
+    let worker = started(worker.spawn());
+    stage.wait_until_empty(DEADLINE);
+    let new = password(1);
+    redis.query::<()>(&["CONFIG", "SET", "requirepass", &new]);
+    for id in clients().iter().filter(|id| !ours.contains(id)) {
+        // One of them may have gone by itself.
+        drop(redis.try_query::<()>(&["CLIENT", "KILL", "ID", id]));
+    }
+    stage.push("default", &stage.job(5).with("maxTries", 1).times(20));
+    let why = || get(&address, "/readyz").1["reasons"].to_string();
+    wait_until(DEADLINE, || {
+        why().contains("no password is set in REDIS_PASSWORD")
+    });
+    write(&file, &format!("REDIS_PASSWORD={new}\n"));
+    stage.wait_until_empty(DEADLINE);
+    assert_eq!((told(&worker, TAKEN), told(&worker, SECRET)), (1, 0));
     let tally = Expect::default().check(&stage);
     stage.stop(worker);
     deed.done(1, &tally);
