@@ -15,7 +15,7 @@ pub(in crate::store) struct Logon {
 }
 
 /// Another login than the one that was refused.
-pub(in crate::store) enum Renewed {
+enum Renewed {
     /// Someone else has tried it with success.
     Known(Login),
     /// Read from the settings just now.
@@ -24,10 +24,10 @@ pub(in crate::store) enum Renewed {
 
 impl Renewed {
     /// The login to try.
-    pub(in crate::store) fn login(&self) -> &Login {
+    fn login(&self) -> Login {
         match self {
-            Self::Known(login) => login,
-            Self::Read(found) => &found.login,
+            Self::Known(login) => login.clone(),
+            Self::Read(found) => found.login.clone(),
         }
     }
 }
@@ -44,8 +44,33 @@ impl Logon {
         source.map_or_else(|| self.fixed.clone(), LoginSource::login)
     }
 
+    /// Connects with the login in use; when that is refused, once more with the one that the settings hold by now.
+    ///
+    /// # Errors
+    /// Those of `connect`.
+    pub(in crate::store) async fn open<T, E, F>(
+        &self,
+        connect: impl Fn(Login) -> F,
+        is_refused: impl Fn(&E) -> bool,
+    ) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        let used = self.login();
+        let refused = match connect(used.clone()).await {
+            Err(error) if is_refused(&error) => error,
+            done => return done,
+        };
+        let Some(renewed) = self.renew(&used).await else {
+            return Err(refused);
+        };
+        let opened = connect(renewed.login()).await?;
+        self.keep(renewed);
+        Ok(opened)
+    }
+
     /// After a server refused `used`: another login to try, if there is one by now.
-    pub(in crate::store) async fn renew(&self, used: &Login) -> Option<Renewed> {
+    async fn renew(&self, used: &Login) -> Option<Renewed> {
         let source = self.source.as_ref()?;
         let login = source.login();
         if login != *used {
@@ -66,7 +91,7 @@ impl Logon {
     }
 
     /// The server has taken a renewed login.
-    pub(in crate::store) fn keep(&self, renewed: Renewed) {
+    fn keep(&self, renewed: Renewed) {
         let (Some(source), Renewed::Read(found)) = (&self.source, renewed) else {
             return;
         };

@@ -171,23 +171,12 @@ impl Connection {
 
     /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
     async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, Failure> {
-        let used = self.logon.login();
-        let refused = match self.connect_as(&used, response_timeout).await {
-            Err(failure) if failure.login_refused => failure,
-            done => return done,
-        };
-        let Some(renewed) = self.logon.renew(&used).await else {
-            return Err(refused.advised(&self.logon.advice()));
-        };
-        let connected = self.connect_as(renewed.login(), response_timeout).await;
-        match &connected {
-            Ok(_) => self.logon.keep(renewed),
-            Err(failure) if failure.login_refused => {
-                return Err(refused.advised(&self.logon.advice()));
-            }
-            Err(_) => {}
-        }
-        connected
+        let connect = |login: Login| async move { self.connect_as(&login, response_timeout).await };
+        let connected = self.logon.open(connect, |failure| failure.login_refused).await;
+        connected.map_err(|failure| match failure.login_refused {
+            true => failure.advised(&self.logon.advice()),
+            false => failure,
+        })
     }
 
     async fn connect_as(

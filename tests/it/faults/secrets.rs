@@ -229,42 +229,106 @@ fn a_new_mariadb_login_is_taken_from_a_url_in_the_dotenv() {
     database.execute(&format!("drop user '{user}'@'%'"));
 }
 
+/// A role of PostgreSQL whose password is in a file, and what listens for it.
+struct Role<'a> {
+    database: &'a dyn harness::TestDatabase,
+    user: String,
+    file: PathBuf,
+}
+
+impl<'a> Role<'a> {
+    fn on(stage: &'a Stage) -> (Self, Daemon) {
+        stage.worker(&["migrate", "--notify"]).run_to_end().success();
+        let worker = without_login(stage);
+        let role = Self {
+            database: stage.database(),
+            user: format!("u{:08x}", fastrand::u32(..)),
+            file: worker.dir().join("password"),
+        };
+        let user = &role.user;
+        role.database
+            .execute(&format!("create role {user} login in role laravel"));
+        let worker = worker
+            .env("DB_USERNAME", user)
+            .env("DB_PASSWORD_FILE", &role.file);
+        (role, worker)
+    }
+
+    fn alter(&self, password: &str) {
+        let user = &self.user;
+        self.database
+            .execute(&format!("alter role {user} password '{password}'"));
+    }
+
+    fn write(&self, password: &str) {
+        write(&self.file, password);
+    }
+
+    /// Ends its sessions of which `which` holds.
+    fn end(&self, which: &str) {
+        let user = &self.user;
+        self.database.execute(&format!(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{user}' and {which}"
+        ));
+    }
+
+    fn listeners(&self) -> i64 {
+        let user = &self.user;
+        self.database.number(&format!(
+            "select count(*) from pg_stat_activity where usename = '{user}' and {LISTENS}"
+        ))
+    }
+
+    fn drop(self) {
+        self.database.execute(&format!("drop role {}", self.user));
+    }
+}
+
+/// True of the session that listens.
+const LISTENS: &str = "datname = current_database() and query ilike '%listen%'";
+
 #[test]
 fn a_new_postgres_password_is_taken_from_its_file_by_those_who_listen_too() {
     let stage = Stage::postgres();
-    stage.worker(&["migrate", "--notify"]).run_to_end().success();
-    let worker = without_login(&stage);
-    let (file, user) = (
-        worker.dir().join("password"),
-        format!("u{:08x}", fastrand::u32(..)),
-    );
-    let database = stage.database();
-    database.execute(&format!("create role {user} login in role laravel"));
-    let listeners = || {
-        database.number(&format!(
-            "select count(*) from pg_stat_activity where datname = current_database() \
-             and usename = '{user}' and query ilike '%listen%'"
-        ))
-    };
+    let (role, worker) = Role::on(&stage);
     Rotation {
         stage: &stage,
-        worker: worker.env("DB_USERNAME", &user).env("DB_PASSWORD_FILE", &file),
-        place: format!("DB_PASSWORD_FILE ({})", file.display()),
-        on_server: Box::new(|password| {
-            database.execute(&format!("alter role {user} password '{password}'"));
-        }),
-        throw_out: Box::new(|| {
-            database.execute(&format!(
-                "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{user}'"
-            ));
-        }),
-        in_file: Box::new(|password| write(&file, password)),
+        worker,
+        place: format!("DB_PASSWORD_FILE ({})", role.file.display()),
+        on_server: Box::new(|password| role.alter(password)),
+        throw_out: Box::new(|| role.end("true")),
+        in_file: Box::new(|password| role.write(password)),
         job: stage.job(1000),
         slots: 10,
-        then: Box::new(|_, _| wait_until(DEADLINE, || listeners() == 1)),
+        then: Box::new(|_, _| wait_until(DEADLINE, || role.listeners() == 1)),
     }
     .turn(how_many(2, 10));
-    database.execute(&format!("drop role {user}"));
+    role.drop();
+}
+
+/// The sessions that take jobs stand; the one that listens has to log in again, and nobody else shows it how.
+#[test]
+fn a_listener_alone_takes_a_new_password() {
+    let stage = Stage::postgres();
+    let deed = Deed::on(&stage, "F9");
+    let (role, worker) = Role::on(&stage);
+    let (old, new) = (password(0), password(1));
+    role.alter(&old);
+    role.write(&old);
+    let worker = started(worker.spawn());
+    wait_until(DEADLINE, || role.listeners() == 1);
+    role.alter(&new);
+    role.write(&new);
+    role.end(LISTENS);
+    wait_until(DEADLINE, || told(&worker, TAKEN) == 1);
+    wait_until(DEADLINE, || role.listeners() == 1);
+    stage.push("default", &stage.job(5).with("maxTries", 1).times(20));
+    stage.wait_until_empty(DEADLINE);
+    assert_eq!(told(&worker, SECRET), 0);
+    let tally = Expect::default().check(&stage);
+    stage.stop(worker);
+    deed.done(1, &tally);
+    role.drop();
 }
 
 /// A worker whose environment holds neither user nor password of the database.
@@ -338,6 +402,46 @@ fn a_file_that_is_away_keeps_the_old_password_and_refuses_a_start() {
         ),
         (1, 1, 0)
     );
+    let tally = Expect::default().check(&stage);
+    stage.stop(worker);
+    deed.done(1, &tally);
+}
+
+/// A server that had none gets a password: it says so in other words, to a command and not to the login.
+#[test]
+fn a_first_password_is_taken_up() {
+    let (_server, redis, stage) = own_redis();
+    let deed = Deed::on(&stage, "F9");
+    let clients = || {
+        let list: String = redis.query(&["CLIENT", "LIST"]);
+        let ids = list
+            .lines()
+            .filter_map(|line| line.strip_prefix("id=")?.split(' ').next());
+        ids.map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The test's own connections, which stay.
+    stage.push("default", &stage.job(5).with("maxTries", 1).times(1));
+    assert_eq!(stage.lying().len(), 1);
+    let ours = clients();
+    let address = free_address();
+    let worker = stage.worker(&ARGS).env("WORKER_HTTP", &address);
+    let file = dotenv(&worker);
+    let worker = started(worker.spawn());
+    stage.wait_until_empty(DEADLINE);
+    let new = password(1);
+    redis.query::<()>(&["CONFIG", "SET", "requirepass", &new]);
+    for id in clients().iter().filter(|id| !ours.contains(id)) {
+        // One of them may have gone by itself.
+        drop(redis.try_query::<()>(&["CLIENT", "KILL", "ID", id]));
+    }
+    stage.push("default", &stage.job(5).with("maxTries", 1).times(20));
+    let why = || get(&address, "/readyz").1["reasons"].to_string();
+    wait_until(DEADLINE, || {
+        why().contains("no password is set in REDIS_PASSWORD")
+    });
+    write(&file, &format!("REDIS_PASSWORD={new}\n"));
+    stage.wait_until_empty(DEADLINE);
+    assert_eq!((told(&worker, TAKEN), told(&worker, SECRET)), (1, 0));
     let tally = Expect::default().check(&stage);
     stage.stop(worker);
     deed.done(1, &tally);

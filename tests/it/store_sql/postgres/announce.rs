@@ -220,8 +220,9 @@ async fn waiting_is_quiet() {
                 database.name()
             ))
         };
-        // Long enough for the pauses to have grown; nobody is woken meanwhile.
-        let nothing = tokio::time::timeout(Duration::from_secs(4), lanes.join_next()).await;
+        // Long enough for the pauses to have grown, and for sessions that rest to have reported what they did at the
+        // start, which PostgreSQL has them do after ten seconds; nobody is woken meanwhile.
+        let nothing = tokio::time::timeout(Duration::from_secs(12), lanes.join_next()).await;
         let before = transactions();
         let since = Instant::now();
         let still = tokio::time::timeout(Duration::from_secs(6), lanes.join_next()).await;

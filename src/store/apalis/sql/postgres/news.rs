@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::debug;
@@ -71,14 +71,7 @@ impl News {
     }
 
     async fn open(&self) -> Result<PgListener, sqlx::Error> {
-        let pool = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(OPEN)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connect_lazy_with(self.pool.door().listening());
-        let mut listener = PgListener::connect_with(&pool).await?;
-        listener.eager_reconnect(false);
+        let mut listener = self.pool.door().listener().await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }

@@ -40,23 +40,12 @@ impl Door {
 
     /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
     async fn open(&self) -> Result<MySqlConnection, Failure> {
-        let used = self.logon.login();
-        let refused = match self.open_as(&used).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) if is_of_login(&error) => error,
-            Err(error) => return Err(Failure::Unreached(error)),
-        };
-        let Some(renewed) = self.logon.renew(&used).await else {
-            return Err(Failure::Denied(refused, self.logon.advice()));
-        };
-        match self.open_as(renewed.login()).await {
-            Ok(connection) => {
-                self.logon.keep(renewed);
-                Ok(connection)
-            }
-            Err(error) if is_of_login(&error) => Err(Failure::Denied(error, self.logon.advice())),
-            Err(error) => Err(Failure::Unreached(error)),
-        }
+        let connect = |login: Login| async move { self.open_as(&login).await };
+        let connected = self.logon.open(connect, is_of_login).await;
+        connected.map_err(|error| match is_of_login(&error) {
+            true => Failure::Denied(error, self.logon.advice()),
+            false => Failure::Unreached(error),
+        })
     }
 
     async fn open_as(&self, login: &Login) -> Result<MySqlConnection, sqlx::Error> {

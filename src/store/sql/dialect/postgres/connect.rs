@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, ConnectOptions, PgConnection, Row};
 use tracing::info;
 
@@ -160,19 +160,9 @@ impl Door {
         Ok(Link { connection, pid })
     }
 
-    /// Connects with the login in use; when that is refused, with the one that the settings hold by now.
     async fn open(&self, options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-        let used = self.logon.login();
-        let refused = match self.open_as(options, &used).await {
-            Err(error) if is_of_login(&error) => error,
-            done => return done,
-        };
-        let Some(renewed) = self.logon.renew(&used).await else {
-            return Err(refused);
-        };
-        let connection = self.open_as(options, renewed.login()).await?;
-        self.logon.keep(renewed);
-        Ok(connection)
+        let connect = |login: Login| async move { self.open_as(options, &login).await };
+        self.logon.open(connect, is_of_login).await
     }
 
     async fn open_as(&self, options: &PgConnectOptions, login: &Login) -> Result<PgConnection, sqlx::Error> {
@@ -186,8 +176,22 @@ impl Door {
         }
     }
 
-    /// What a listener's connection is opened with.
-    pub(in crate::store) fn listening(&self) -> PgConnectOptions {
-        with_postgres_login(self.direct.clone(), &self.logon.login())
+    /// Opens a connection that listens, to no channel yet. When it breaks it is not made anew by itself.
+    ///
+    /// # Errors
+    /// When it cannot be opened within [`CONNECT`].
+    pub(in crate::store) async fn listener(&self) -> Result<PgListener, sqlx::Error> {
+        let connect = |login: Login| async move {
+            let pool = PgPoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(CONNECT)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connect_lazy_with(with_postgres_login(self.direct.clone(), &login));
+            PgListener::connect_with(&pool).await
+        };
+        let mut listener = self.logon.open(connect, is_of_login).await?;
+        listener.eager_reconnect(false);
+        Ok(listener)
     }
 }

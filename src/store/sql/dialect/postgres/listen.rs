@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::PgListener;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -202,14 +202,7 @@ impl Ears {
 
 /// A listener that has heard a note sent to itself over another connection; `None` when it did not hear it.
 async fn open(db: &Shared, channel: &str) -> Result<Option<PgListener>, sqlx::Error> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(OPEN)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_lazy_with(db.pool.door().listening());
-    let mut listener = PgListener::connect_with(&pool).await?;
-    listener.eager_reconnect(false);
+    let mut listener = db.pool.door().listener().await?;
     let test = format!("{channel}_{:016x}", fastrand::u64(..));
     listener.listen_all([channel, &test]).await?;
     let note = Sql::new("select pg_notify($1, '')".to_owned());
